@@ -1,0 +1,5 @@
+//! Touchmark: watermark what a language model writes, and find such marks in any text with exact p-values.
+
+pub mod lm;
+pub mod stats;
+pub mod tokens;

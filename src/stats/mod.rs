@@ -1,0 +1,1 @@
+//! Statistics: exact tails in log space, corrections, power. The only place where a p-value is made.
