@@ -1,0 +1,220 @@
+//! Secret keys and their public names.
+//!
+//! A [`Key`] is 256 bits that decide every mark made with it. It is wiped on drop, compared in constant time, and has
+//! no `Display`, no `Serialize` and a `Debug` that shows nothing. What may be shown is the [`KeyId`], which is random
+//! and so says nothing about the key, and the [`Commitment`], which binds its owner to the key without showing it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use subtle::{Choice, ConstantTimeEq};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// A 256-bit watermark key.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Key([u8; Key::LEN]);
+
+impl Key {
+    /// Length in bytes.
+    pub const LEN: usize = 32;
+
+    /// A fresh key from the operating system's generator.
+    ///
+    /// # Errors
+    /// [`KeyError::Randomness`] when the operating system gives none.
+    pub fn generate() -> Result<Self, KeyError> {
+        let mut bytes = [0; Self::LEN];
+        getrandom::fill(&mut bytes).map_err(KeyError::Randomness)?;
+        Ok(Self::take(&mut bytes))
+    }
+
+    /// A key from its bytes, which are wiped from the argument.
+    pub fn take(bytes: &mut [u8; Self::LEN]) -> Self {
+        let key = Self(*bytes);
+        bytes.zeroize();
+        key
+    }
+
+    /// A key from 64 hexadecimal digits, as key files hold it.
+    ///
+    /// # Errors
+    /// [`KeyError::Hex`], without the digits, when they are not 64 hexadecimal ones.
+    pub fn from_hex(hex: &str) -> Result<Self, KeyError> {
+        let hash = blake3::Hash::from_hex(hex).map_err(|_| KeyError::Hex { got: hex.len() })?;
+        Ok(Self(*hash.as_bytes()))
+    }
+
+    /// The bytes. For the PRF and the keyring only.
+    pub(crate) fn expose(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+
+    /// What can be published when the key is made, to show later that it was fixed before a text:
+    /// BLAKE3-derive("touchmark 2026-11 key commitment v1", salt ‖ key).
+    pub fn commitment(&self, salt: &Salt) -> Commitment {
+        let mut hasher = blake3::Hasher::new_derive_key("touchmark 2026-11 key commitment v1");
+        hasher.update(&salt.0).update(&self.0);
+        let commitment = Commitment(hasher.finalize().to_hex().to_string());
+        hasher.zeroize();
+        commitment
+    }
+}
+
+impl ConstantTimeEq for Key {
+    fn ct_eq(&self, other: &Self) -> Choice {
+        self.0.ct_eq(&other.0)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(hidden)")
+    }
+}
+
+/// Random bytes that keep a [`Commitment`] from being searched. Kept with the key, shown when the commitment is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Salt(pub [u8; 32]);
+
+impl Salt {
+    /// A fresh salt from the operating system's generator.
+    ///
+    /// # Errors
+    /// [`KeyError::Randomness`] when the operating system gives none.
+    pub fn generate() -> Result<Self, KeyError> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(KeyError::Randomness)?;
+        Ok(Self(bytes))
+    }
+}
+
+/// A salted hash of a key, 64 hexadecimal digits. Public.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Commitment(pub String);
+
+/// Public name of a key: 1 to 64 of `a-z 0-9 - _ .`, beginning with a letter or digit.
+///
+/// Never a function of the key: short keys of other tools would be found from it by brute force.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KeyId(String);
+
+impl KeyId {
+    /// A random id, `k-` and 12 hexadecimal digits.
+    ///
+    /// # Errors
+    /// [`KeyError::Randomness`] when the operating system gives none.
+    pub fn random() -> Result<Self, KeyError> {
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes).map_err(KeyError::Randomness)?;
+        Ok(Self(format!("k-{:012x}", u64::from_le_bytes(bytes) >> 16)))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = KeyError;
+    fn from_str(id: &str) -> Result<Self, KeyError> {
+        if is_slug(id) { Ok(Self(id.to_owned())) } else { Err(KeyError::Id { got: id.to_owned() }) }
+    }
+}
+
+impl TryFrom<String> for KeyId {
+    type Error = KeyError;
+    fn try_from(id: String) -> Result<Self, KeyError> {
+        id.parse()
+    }
+}
+
+impl From<KeyId> for String {
+    fn from(id: KeyId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether `text` can name a key or a profile: safe in a file name, a URL and a shell.
+pub fn is_slug(text: &str) -> bool {
+    let body =
+        |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'-' | b'_' | b'.');
+    (1..=64).contains(&text.len())
+        && text.bytes().all(body)
+        && text.as_bytes()[0].is_ascii_alphanumeric()
+        && !text.contains("..")
+}
+
+/// Why a key could not be made or read. Never carries key bytes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The operating system gave no randomness.
+    #[error("the operating system gave no random bytes")]
+    Randomness(#[source] getrandom::Error),
+    /// Not 64 hexadecimal digits.
+    #[error(
+        "a key is 64 hexadecimal digits; {got} characters were given, or some are not hexadecimal"
+    )]
+    Hex {
+        /// Number of bytes given.
+        got: usize,
+    },
+    /// Not a valid name.
+    #[error(
+        "\"{got}\" cannot name a key: use 1 to 64 of a-z, 0-9, '-', '_', '.', beginning with a letter or digit"
+    )]
+    Id {
+        /// What was given.
+        got: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_and_errors_hide_the_key() {
+        let hex = "ab".repeat(32);
+        let key = Key::from_hex(&hex).unwrap();
+        assert_eq!(format!("{key:?}"), "Key(hidden)");
+        let error = Key::from_hex(&format!("{}zz", &hex[..62])).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("abab"));
+    }
+
+    #[test]
+    fn take_wipes_its_argument() {
+        let mut bytes = [7; 32];
+        let key = Key::take(&mut bytes);
+        assert_eq!(bytes, [0; 32]);
+        assert_eq!(key.expose(), &[7; 32]);
+    }
+
+    #[test]
+    fn commitment_depends_on_key_and_salt() {
+        let (a, b) = (Key([1; 32]), Key([2; 32]));
+        let (s, t) = (Salt([3; 32]), Salt([4; 32]));
+        assert_eq!(a.commitment(&s), a.clone().commitment(&s));
+        assert_ne!(a.commitment(&s), b.commitment(&s));
+        assert_ne!(a.commitment(&s), a.commitment(&t));
+    }
+
+    #[test]
+    fn ids_are_random_slugs() {
+        let id = KeyId::random().unwrap();
+        assert!(is_slug(id.as_str()) && id != KeyId::random().unwrap());
+        for bad in ["", "-a", "A", "a b", "../x", "a/b", "a..b", &"a".repeat(65)] {
+            assert!(bad.parse::<KeyId>().is_err(), "{bad}");
+        }
+    }
+}
