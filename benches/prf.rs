@@ -45,7 +45,7 @@ fn words(c: &mut Criterion) {
         let mut out = vec![0; size];
         group.throughput(Throughput::Elements(size as u64));
         group.bench_function(format!("keystream of V = {size}"), |b| {
-            b.iter(|| prf.at(&[1, 2]).map(|draw| draw.fill(KEY_A, &mut out)));
+            b.iter(|| prf.at(&[1, 2]).map(|draw| draw.words(None, KEY_A, &mut out)));
         });
     }
     group.finish();

@@ -65,11 +65,6 @@ impl Seeding {
             Self::Left { width } | Self::Min { width } | Self::SelfAnchored { width } => width,
         }
     }
-
-    /// Whether the candidate itself takes part in the seed.
-    pub fn reads_candidate(self) -> bool {
-        matches!(self, Self::SelfAnchored { .. })
-    }
 }
 
 /// What a [`Prf`] is for: two purposes never share words, even under one key.
@@ -177,14 +172,13 @@ impl Draw<'_> {
         self.seed(token).word(token, stream)
     }
 
-    /// The words of tokens `0..out.len()`, as [`word`](Self::word) gives them one by one.
-    pub fn fill(&self, stream: u32, out: &mut [u32]) {
-        match &self.0 {
-            Origin::Stream(seed) => seed.fill(stream, out),
-            _ => {
-                for (token, word) in (0..).zip(out) {
-                    *word = self.word(token, stream);
-                }
+    /// The words of `tokens`, or of all tokens from 0 on, as [`word`](Self::word) gives them one by one.
+    pub fn words(&self, tokens: Option<&[TokenId]>, stream: u32, out: &mut [u32]) {
+        match (&self.0, tokens) {
+            (Origin::Stream(seed), None) => seed.fill(stream, out),
+            (_, None) => (0..).zip(out).for_each(|(token, word)| *word = self.word(token, stream)),
+            (_, Some(tokens)) => {
+                tokens.iter().zip(out).for_each(|(&token, word)| *word = self.word(token, stream))
             }
         }
     }

@@ -239,7 +239,7 @@ mod tests {
             let prf = prf(seeding);
             let draw = prf.at(&history).unwrap();
             let mut filled = vec![0; len];
-            draw.fill(KEY_B, &mut filled);
+            draw.words(None, KEY_B, &mut filled);
             for (token, word) in (0..).zip(&filled) {
                 prop_assert_eq!(*word, draw.word(token, KEY_B));
             }

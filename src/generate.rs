@@ -1,0 +1,402 @@
+//! The decode loop: a language model, a sampler and, where a mark is wanted, an embedder.
+//!
+//! [`Answer`] is one answer in the making: given a row of logits it chooses the next token. It knows no model, so a
+//! batching server can drive it too. [`generate`] drives many of them over one [`LanguageModel`].
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::lm::{Chunk, LanguageModel, LmError, SeqId, Want};
+use crate::sampling::{Candidates, Sampler, Sampling, SamplingError};
+use crate::schemes::{Pick, Stage};
+use crate::tokens::{TokenId, Tokenize, TokenizeError};
+use crate::watermark::{Embedder, Marked, Unmarked, Watermark};
+
+/// What to write.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The prompt, at least one id.
+    pub prompt: Vec<TokenId>,
+    /// Most tokens to write.
+    pub max_tokens: usize,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Tells continuations of one prompt under one seed apart.
+    pub stream: u64,
+    /// Texts that end the answer; they are not part of it.
+    pub stop: Vec<String>,
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// The model ended it, or a stop text came.
+    Stop,
+    /// `max_tokens` or the model's window was reached.
+    Length,
+}
+
+/// Text as it grows, cut at stop texts.
+///
+/// Holds back bytes that do not yet make a character, and text that may turn out to be the beginning of a stop text.
+struct TextStream<'a> {
+    tokenizer: &'a dyn Tokenize,
+    stop: &'a [String],
+    ids: Vec<TokenId>,
+    /// Ids before this are final in `text`.
+    settled: usize,
+    text: String,
+    emitted: usize,
+}
+
+impl<'a> TextStream<'a> {
+    fn new(tokenizer: &'a dyn Tokenize, stop: &'a [String]) -> Self {
+        Self { tokenizer, stop, ids: Vec::new(), settled: 0, text: String::new(), emitted: 0 }
+    }
+
+    /// Adds a token; true when a stop text was completed and cut off.
+    fn push(&mut self, id: TokenId) -> Result<bool, TokenizeError> {
+        self.ids.push(id);
+        let piece = self.tokenizer.decode(&self.ids[self.settled..])?;
+        if piece.ends_with(char::REPLACEMENT_CHARACTER)
+            && self.ids.len() - self.settled < LONGEST_CHARACTER
+        {
+            return Ok(false);
+        }
+        self.settle(&piece);
+        Ok(self.cut())
+    }
+
+    fn settle(&mut self, piece: &str) {
+        self.text.push_str(piece);
+        self.settled = self.ids.len();
+    }
+
+    fn cut(&mut self) -> bool {
+        let stop = self.stop.iter().filter(|stop| !stop.is_empty());
+        let found = stop.filter_map(|stop| self.text[self.emitted..].find(stop.as_str())).min();
+        if let Some(at) = found {
+            self.text.truncate(self.emitted + at);
+        }
+        found.is_some()
+    }
+
+    /// Text that is certain and was not handed out before.
+    fn take(&mut self) -> &str {
+        let from = self.emitted;
+        self.emitted = self.text.len() - self.pending();
+        &self.text[from..self.emitted]
+    }
+
+    /// Length of the longest tail that begins a stop text.
+    fn pending(&self) -> usize {
+        let tail = &self.text[self.emitted..];
+        let begins = |from: &usize| self.stop.iter().any(|stop| stop.starts_with(&tail[*from..]));
+        tail.char_indices().map(|(at, _)| at).find(begins).map_or(0, |at| tail.len() - at)
+    }
+
+    /// Everything not handed out yet, for the end of an answer.
+    fn rest(&mut self) -> String {
+        let rest = self.text[self.emitted..].to_owned();
+        self.emitted = self.text.len();
+        rest
+    }
+
+    /// Settles what was held back at the end of the answer.
+    fn finish(&mut self) -> Result<(), TokenizeError> {
+        let piece = self.tokenizer.decode(&self.ids[self.settled..])?;
+        self.settle(&piece);
+        self.cut();
+        Ok(())
+    }
+}
+
+/// One answer in the making.
+pub struct Answer<'a> {
+    request: &'a Request,
+    sampler: Sampler,
+    embedder: Option<Embedder<'a>>,
+    text: TextStream<'a>,
+    end_ids: &'a [TokenId],
+    output: Vec<TokenId>,
+    marked: usize,
+    unmarked: BTreeMap<Unmarked, usize>,
+    finish: Option<FinishReason>,
+}
+
+impl<'a> Answer<'a> {
+    /// Begins an answer. `end_ids` end it when the model chooses them.
+    ///
+    /// # Errors
+    /// [`GenerateError`] for an empty prompt or a sampling parameter outside its range.
+    pub fn new(
+        request: &'a Request,
+        watermark: Option<&'a Watermark>,
+        tokenizer: &'a dyn Tokenize,
+        end_ids: &'a [TokenId],
+    ) -> Result<Self, GenerateError> {
+        if request.prompt.is_empty() {
+            return Err(GenerateError::EmptyPrompt);
+        }
+        if request.max_tokens == 0 {
+            return Err(GenerateError::NoTokens);
+        }
+        Ok(Self {
+            request,
+            sampler: Sampler::new(request.sampling, request.stream)?,
+            embedder: watermark.map(Watermark::embedder),
+            text: TextStream::new(tokenizer, &request.stop),
+            end_ids,
+            output: Vec::new(),
+            marked: 0,
+            unmarked: BTreeMap::new(),
+            finish: None,
+        })
+    }
+
+    /// Chooses the next token from the model's logits and says whether the answer goes on.
+    ///
+    /// # Errors
+    /// [`GenerateError`] when the logits are not numbers or the tokenizer cannot decode.
+    pub fn advance(
+        &mut self,
+        logits: &[f32],
+        candidates: &mut Candidates,
+    ) -> Result<Option<TokenId>, GenerateError> {
+        let token = self.choose(logits, candidates)?;
+        self.output.push(token);
+        if self.end_ids.contains(&token) {
+            self.end(FinishReason::Stop)?;
+        } else if self.text.push(token)? {
+            self.finish = Some(FinishReason::Stop);
+        } else if self.output.len() >= self.request.max_tokens {
+            self.end(FinishReason::Length)?;
+        }
+        Ok(self.finish.is_none().then_some(token))
+    }
+
+    /// Ends the answer when the model's window has no room for its last token.
+    fn fit(&mut self, max_positions: usize) -> Result<(), GenerateError> {
+        let full = self.request.prompt.len() + self.output.len() > max_positions;
+        if full && self.finish.is_none() { self.end(FinishReason::Length) } else { Ok(()) }
+    }
+
+    fn end(&mut self, reason: FinishReason) -> Result<(), GenerateError> {
+        self.finish = Some(reason);
+        Ok(self.text.finish()?)
+    }
+
+    fn choose(
+        &mut self,
+        logits: &[f32],
+        candidates: &mut Candidates,
+    ) -> Result<TokenId, GenerateError> {
+        // A sum is NaN or +∞ whenever one of its terms is.
+        if !(logits.iter().sum::<f32>() < f32::INFINITY) {
+            return Err(GenerateError::Logits {
+                position: self.request.prompt.len() + self.output.len(),
+            });
+        }
+        candidates.load(logits);
+        if self.request.sampling.repetition_penalty != 1.0 {
+            let text = [self.request.prompt.as_slice(), &self.output].concat();
+            self.sampler.penalise(&text, candidates);
+        }
+        let entropy = self
+            .embedder
+            .as_ref()
+            .is_some_and(Embedder::needs_entropy)
+            .then(|| crate::sampling::entropy(logits));
+        let early = self.mark_at(Stage::RawLogits, candidates, entropy);
+        if let Pick::Token(token) = early {
+            return Ok(token);
+        }
+        self.sampler.truncate(candidates);
+        Ok(match self.mark_at(Stage::AfterTruncation, candidates, entropy) {
+            Pick::Token(token) => token,
+            Pick::Sample => self.sampler.choose(candidates),
+        })
+    }
+
+    fn mark_at(&mut self, stage: Stage, candidates: &mut Candidates, entropy: Option<f64>) -> Pick {
+        let Some(embedder) = self.embedder.as_mut().filter(|embedder| embedder.stage() == stage)
+        else {
+            return Pick::Sample;
+        };
+        match embedder.mark(&self.output, candidates, entropy, self.sampler.noise()) {
+            Marked::Yes(pick) => {
+                self.marked += 1;
+                pick
+            }
+            Marked::No(reason) => {
+                *self.unmarked.entry(reason).or_default() += 1;
+                Pick::Sample
+            }
+        }
+    }
+
+    /// Text that is certain and was not handed out before.
+    pub fn take_text(&mut self) -> &str {
+        self.text.take()
+    }
+
+    /// The finished answer.
+    pub fn into_output(self) -> Output {
+        Output {
+            text: self.text.text,
+            ids: self.output,
+            marked: self.marked,
+            unmarked: self.unmarked,
+            finish_reason: self.finish.unwrap_or(FinishReason::Length),
+        }
+    }
+}
+
+/// A finished answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Output {
+    /// The text, without stop texts and special tokens.
+    pub text: String,
+    /// Every id chosen, the end token included.
+    pub ids: Vec<TokenId>,
+    /// Number of steps that carry the mark.
+    pub marked: usize,
+    /// Number of steps that do not, by reason.
+    pub unmarked: BTreeMap<Unmarked, usize>,
+    /// Why it ended.
+    pub finish_reason: FinishReason,
+}
+
+/// Writes all answers, `batch` at a time, and hands each to `done` with its index as soon as it is finished.
+/// `progress` gets (index, new text) as text becomes certain.
+///
+/// An answer is a function of its request, the mark and the model alone; its neighbours in the batch change at most the
+/// last bits of its logits.
+///
+/// # Errors
+/// The first [`GenerateError`]; answers handed to `done` before are complete. Sequences are closed in any case.
+pub fn generate<'a>(
+    model: &mut dyn LanguageModel,
+    answers: Vec<Answer<'a>>,
+    batch: usize,
+    progress: &mut dyn FnMut(usize, &str),
+    done: &mut dyn FnMut(usize, Output) -> std::ops::ControlFlow<()>,
+) -> Result<(), GenerateError> {
+    let mut running: Vec<Running<'a>> = Vec::new();
+    let result = drive(model, answers, batch.max(1), &mut running, progress, done);
+    running.iter().for_each(|running| model.close(running.seq));
+    result
+}
+
+struct Running<'a> {
+    index: usize,
+    seq: SeqId,
+    answer: Answer<'a>,
+    /// Ids the model has not seen yet: the prompt, then one token at a time.
+    next: Vec<TokenId>,
+}
+
+fn drive<'a>(
+    model: &mut dyn LanguageModel,
+    answers: Vec<Answer<'a>>,
+    batch: usize,
+    running: &mut Vec<Running<'a>>,
+    progress: &mut dyn FnMut(usize, &str),
+    done: &mut dyn FnMut(usize, Output) -> std::ops::ControlFlow<()>,
+) -> Result<(), GenerateError> {
+    let mut waiting = answers.into_iter().enumerate();
+    let mut candidates = Candidates::default();
+    loop {
+        while running.len() < batch
+            && let Some((index, answer)) = waiting.next()
+        {
+            fits(model, &answer)?;
+            let (seq, next) = (model.open()?, answer.request.prompt.clone());
+            running.push(Running { index, seq, answer, next });
+        }
+        if running.is_empty() {
+            return Ok(());
+        }
+        step(model, running, &mut candidates)?;
+        for at in (0..running.len()).rev() {
+            progress(running[at].index, running[at].answer.take_text());
+            if running[at].answer.finish.is_some() {
+                let mut finished = running.swap_remove(at);
+                model.close(finished.seq);
+                progress(finished.index, &finished.answer.text.rest());
+                if done(finished.index, finished.answer.into_output()).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+fn fits(model: &dyn LanguageModel, answer: &Answer<'_>) -> Result<(), GenerateError> {
+    let (wanted, max_positions) = (answer.request.prompt.len(), model.max_positions());
+    if wanted > max_positions {
+        Err(LmError::TooLong { wanted, max_positions }.into())
+    } else {
+        Ok(())
+    }
+}
+
+/// One step of all running answers.
+fn step(
+    model: &mut dyn LanguageModel,
+    running: &mut [Running<'_>],
+    candidates: &mut Candidates,
+) -> Result<(), GenerateError> {
+    let fed: Vec<Vec<TokenId>> =
+        running.iter_mut().map(|running| std::mem::take(&mut running.next)).collect();
+    let seqs = running.iter().map(|running| running.seq);
+    let work: Vec<Chunk<'_>> =
+        seqs.zip(&fed).map(|(seq, ids)| Chunk { seq, ids, want: Want::Last }).collect();
+    let max_positions = model.max_positions();
+    let mut failed = Ok(());
+    model.step(&work, &mut |chunk: usize, _: usize, logits: &[f32]| {
+        let Running { answer, next, .. } = &mut running[chunk];
+        match answer
+            .advance(logits, candidates)
+            .and_then(|token| answer.fit(max_positions).map(|()| token))
+        {
+            Ok(token) => next.extend(token),
+            Err(error) => failed = Err(error),
+        }
+    })?;
+    failed
+}
+
+/// Why nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GenerateError {
+    /// A model continues something: the prompt needs at least one token.
+    #[error("the prompt is empty; give at least one word to continue")]
+    EmptyPrompt,
+    /// Nothing was asked for.
+    #[error("max_tokens is 0; ask for at least one token")]
+    NoTokens,
+    /// The model gave logits that are not numbers.
+    #[error(
+        "the model gave logits that are not finite numbers at position {position}; its weights may be damaged"
+    )]
+    Logits {
+        /// Position in the sequence.
+        position: usize,
+    },
+    /// The model.
+    #[error(transparent)]
+    Model(#[from] LmError),
+    /// A sampling parameter.
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
+    /// The tokenizer.
+    #[error(transparent)]
+    Tokenize(#[from] TokenizeError),
+}
+
+/// A character never takes more tokens than this: UTF-8 has at most four bytes.
+const LONGEST_CHARACTER: usize = 4;

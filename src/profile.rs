@@ -1,0 +1,232 @@
+//! Profiles: the public description of one way of marking.
+//!
+//! A profile says everything a detector must know except the key, which it names: scheme and parameters, PRF variant,
+//! rule for repeats, tokenizer and V, validity. It is a TOML file, written when marking begins and read when detecting,
+//! so that both cannot disagree. This module parses and checks; `store` keeps files.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::keys::{KeyId, is_slug};
+use crate::prf::{PrfVariant, Seeding};
+use crate::schemes::{Spec, SpecError};
+use crate::tokens::TokenizerHash;
+use crate::watermark::{self, Repeats};
+
+/// One way of marking, without the key.
+///
+/// ```
+/// let text = r#"
+/// schema = 1
+/// id = "house-style"
+/// key_id = "k-0123456789ab"
+/// prf = "touchmark-v1"
+/// repeats = "score-once"
+/// created = "2026-11-21T08:00:00Z"
+///
+/// [scheme]
+/// scheme = "kgw"
+/// gamma = 0.25
+/// delta = 2.0
+/// context_width = 2
+///
+/// [tokenizer]
+/// hash = "386e9b0003f3c57b71eafb80d97a7a2968c93622bfd7c36e97c7b76ddf2e6363"
+/// vocab_size = 8192
+/// name = "scribe-16m"
+/// "#;
+/// let profile = touchmark::profile::Profile::parse(text)?;
+/// assert_eq!(profile.scheme.name(), "kgw");
+/// assert!(touchmark::profile::Profile::parse(&text.replace("0.25", "0.0")).is_err());
+/// # Ok::<(), touchmark::profile::ProfileError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Version of this format.
+    pub schema: u32,
+    /// Public name.
+    pub id: String,
+    /// Name of the key in the keyring.
+    pub key_id: KeyId,
+    /// How (key, context, token) becomes bits.
+    pub prf: PrfVariant,
+    /// What counts once.
+    #[serde(default)]
+    pub repeats: Repeats,
+    /// When the profile was made.
+    pub created: Timestamp,
+    /// Texts before this were not marked with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_from: Option<Timestamp>,
+    /// Nothing is marked with it from then on; detection goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired: Option<Timestamp>,
+    /// Scheme and parameters.
+    pub scheme: Spec,
+    /// The tokenizer and V.
+    pub tokenizer: TokenizerPin,
+    /// What evidence to expect of marked text; without it, power is not stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
+}
+
+/// The tokenizer that a profile is bound to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenizerPin {
+    /// BLAKE3 of the tokenizer file.
+    pub hash: TokenizerHash,
+    /// V, the width of the model's logits; may exceed the tokenizer's vocabulary.
+    pub vocab_size: u32,
+    /// What people call it.
+    pub name: String,
+}
+
+/// Evidence per scored token of marked text, from which the power of a test follows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation.
+    pub sd: f64,
+    /// Where the figures come from, in words.
+    pub source: String,
+}
+
+impl Profile {
+    /// The only version so far.
+    pub const SCHEMA: u32 = 1;
+
+    /// Reads and checks a profile.
+    ///
+    /// # Errors
+    /// [`ProfileError`]: not TOML of this form, another schema, or a value outside its range.
+    pub fn parse(text: &str) -> Result<Self, ProfileError> {
+        let profile: Self = toml::from_str(text)?;
+        profile.check()?;
+        Ok(profile)
+    }
+
+    /// The profile as TOML.
+    ///
+    /// # Errors
+    /// [`ProfileError::Write`] when a value has no TOML form.
+    pub fn to_toml(&self) -> Result<String, ProfileError> {
+        Ok(toml::to_string(self)?)
+    }
+
+    /// Refuses values outside their ranges.
+    ///
+    /// # Errors
+    /// [`ProfileError`] naming the value.
+    pub fn check(&self) -> Result<(), ProfileError> {
+        if self.schema != Self::SCHEMA {
+            return Err(ProfileError::Schema { got: self.schema });
+        }
+        if !is_slug(&self.id) {
+            return Err(ProfileError::Id { got: self.id.clone() });
+        }
+        if self.tokenizer.vocab_size < 2 {
+            return Err(ProfileError::VocabSize { got: self.tokenizer.vocab_size });
+        }
+        if let Some(Reference { mean, sd, .. }) = self.reference
+            && !(mean.is_finite() && sd > 0.0 && sd.is_finite())
+        {
+            return Err(ProfileError::Reference { mean, sd });
+        }
+        Ok(watermark::check(&self.scheme, self.repeats)?)
+    }
+
+    /// What a careful reader would question. Empty when there is nothing.
+    pub fn lint(&self) -> Vec<Lint> {
+        let seeding = self.scheme.scheme().seeding();
+        let mut lints = Vec::new();
+        match seeding {
+            Seeding::Fixed => lints.push(Lint::FixedList),
+            _ if seeding.width() == 1 => lints.push(Lint::NarrowContext),
+            _ => {}
+        }
+        if self.scheme.scheme().entropy_floor().is_some() {
+            lints.push(Lint::NeedsModel);
+        }
+        if self.retired.is_some() {
+            lints.push(Lint::Retired);
+        }
+        if self.reference.is_none() {
+            lints.push(Lint::NoReference);
+        }
+        lints
+    }
+}
+
+/// Something to know before relying on a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Lint {
+    /// One list for all texts.
+    #[error(
+        "one green list for every text: a key's false-alarm rate on one kind of text may be several times the nominal one; calibrate the key"
+    )]
+    FixedList,
+    /// A context of one token.
+    #[error(
+        "context_width = 1: a key's false-alarm rate on one kind of text varies (0.2 to 3 % at a nominal 1 %); calibrate the key, or use 2 or more"
+    )]
+    NarrowContext,
+    /// Entropies are needed.
+    #[error("detection needs the model that wrote the text (--model), for its entropies")]
+    NeedsModel,
+    /// No longer in use.
+    #[error("retired: nothing new is marked with it")]
+    Retired,
+    /// Power is unknown.
+    #[error("no reference evidence: the verdict insufficient_evidence cannot be given")]
+    NoReference,
+}
+
+/// Why a profile cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProfileError {
+    /// Not a profile's TOML.
+    #[error("not a profile: {0}")]
+    Parse(#[from] toml::de::Error),
+    /// Cannot be written.
+    #[error("a profile's value has no TOML form: {0}")]
+    Write(#[from] toml::ser::Error),
+    /// A version this program does not know.
+    #[error("profile schema {got} is not known to this version of touchmark; it reads schema {known}", known = Profile::SCHEMA)]
+    Schema {
+        /// What was read.
+        got: u32,
+    },
+    /// Not a valid name.
+    #[error(
+        "\"{got}\" cannot name a profile: use 1 to 64 of a-z, 0-9, '-', '_', '.', beginning with a letter or digit"
+    )]
+    Id {
+        /// What was read.
+        got: String,
+    },
+    /// V is too small for a choice.
+    #[error("vocab_size is {got}, but must be 2 or more")]
+    VocabSize {
+        /// What was read.
+        got: u32,
+    },
+    /// Reference evidence that no text can have.
+    #[error(
+        "reference evidence needs a finite mean and a standard deviation above 0; got mean {mean} and sd {sd}"
+    )]
+    Reference {
+        /// Mean.
+        mean: f64,
+        /// Standard deviation.
+        sd: f64,
+    },
+    /// A parameter of the scheme.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+}

@@ -1,0 +1,378 @@
+//! From a row of logits to a token: candidates, warpers and the sampler, on plain slices.
+//!
+//! Order of one step, the same as in transformers and vLLM: repetition penalty, marks on raw logits, temperature, top-k,
+//! top-p, min-p, marks after truncation, choice. The sampler's own generator has nothing to do with watermark keys.
+//!
+//! Called by `generate` and, for the part a mark edits, by `schemes`. Never knows what a mark is.
+
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
+
+use crate::tokens::TokenId;
+
+/// How the next token is chosen from the model's logits.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sampling {
+    /// τ ≥ 0; logits are divided by it. 0 is greedy: the highest logit, the lowest id on ties.
+    pub temperature: f32,
+    /// Keep the k highest logits; 0 keeps all.
+    pub top_k: usize,
+    /// Keep the most probable tokens until their mass reaches this, in (0, 1]; 1 keeps all.
+    pub top_p: f32,
+    /// Keep tokens at least this times as probable as the most probable one, in [0, 1); 0 keeps all.
+    pub min_p: f32,
+    /// Logits of ids already in the text are divided by this if positive and multiplied if negative (Keskar et al. 2019,
+    /// section 4.1); 1 changes nothing.
+    pub repetition_penalty: f32,
+    /// Seed of the choice.
+    pub seed: u64,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            seed: 0,
+        }
+    }
+}
+
+impl Sampling {
+    /// Whether the choice is the highest logit.
+    pub fn is_greedy(&self) -> bool {
+        self.temperature == 0.0 || self.top_k == 1
+    }
+
+    /// Refuses values outside their ranges.
+    ///
+    /// # Errors
+    /// [`SamplingError`] naming the value.
+    pub fn check(&self) -> Result<(), SamplingError> {
+        let range = |name, got: f32, ok: bool, expected| {
+            if ok { Ok(()) } else { Err(SamplingError { name, got, expected }) }
+        };
+        let Self { temperature, top_p, min_p, repetition_penalty, .. } = *self;
+        range(
+            "temperature",
+            temperature,
+            temperature >= 0.0 && temperature.is_finite(),
+            "a number, 0 or more",
+        )?;
+        range("top_p", top_p, top_p > 0.0 && top_p <= 1.0, "above 0 and at most 1")?;
+        range("min_p", min_p, (0.0..1.0).contains(&min_p), "at least 0 and below 1")?;
+        let penalty = repetition_penalty > 0.0 && repetition_penalty.is_finite();
+        range("repetition_penalty", repetition_penalty, penalty, "a number above 0")
+    }
+}
+
+/// A sampling parameter outside its range.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("{name} is {got}, but must be {expected}")]
+pub struct SamplingError {
+    /// The parameter.
+    pub name: &'static str,
+    /// Its value.
+    pub got: f32,
+    /// What it may be.
+    pub expected: &'static str,
+}
+
+/// The tokens that may come next and their logits, in buffers that are reused from step to step.
+///
+/// While every token of the vocabulary is still there, entry `i` is token `i`; after truncation the entries name their
+/// tokens. [`probabilities`](Self::probabilities) turns logits into probabilities once; the choice is then made by them.
+#[derive(Debug, Default)]
+pub struct Candidates {
+    logits: Vec<f32>,
+    /// Empty while dense.
+    ids: Vec<TokenId>,
+    probabilities: Vec<f32>,
+    words: Vec<u32>,
+    order: Vec<u32>,
+}
+
+impl Candidates {
+    /// Starts a step: copies a row of logits, the only copy made of it.
+    pub fn load(&mut self, logits: &[f32]) {
+        self.logits.clear();
+        self.logits.extend_from_slice(logits);
+        self.ids.clear();
+        self.probabilities.clear();
+    }
+
+    /// Number of candidates.
+    pub fn len(&self) -> usize {
+        self.logits.len()
+    }
+
+    /// Whether no token is left.
+    pub fn is_empty(&self) -> bool {
+        self.logits.is_empty()
+    }
+
+    /// Whether every token of the vocabulary is still a candidate, entry `i` being token `i`.
+    pub fn is_dense(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The token of an entry.
+    pub fn id(&self, entry: usize) -> TokenId {
+        if self.is_dense() { entry as TokenId } else { self.ids[entry] }
+    }
+
+    /// Logits, one for each entry.
+    pub fn logits(&self) -> &[f32] {
+        &self.logits
+    }
+
+    /// Logits to edit, one for each entry.
+    pub fn logits_mut(&mut self) -> &mut [f32] {
+        self.probabilities.clear();
+        &mut self.logits
+    }
+
+    /// Reads 32 bits for each entry's token into a buffer. `fill` gives them: for all tokens from 0 on when its first
+    /// argument is `None`, else for the named tokens.
+    pub fn read_words(&mut self, fill: impl FnOnce(Option<&[TokenId]>, &mut [u32])) {
+        self.words.resize(self.logits.len(), 0);
+        fill(if self.ids.is_empty() { None } else { Some(&self.ids) }, &mut self.words);
+    }
+
+    /// Logits to edit, beside the words read last.
+    pub fn logits_and_words(&mut self) -> (&mut [f32], &[u32]) {
+        self.probabilities.clear();
+        (&mut self.logits, &self.words)
+    }
+
+    /// Probabilities to edit, beside the words read last.
+    pub fn probabilities_and_words(&mut self) -> (&mut [f32], &[u32]) {
+        self.probabilities();
+        (&mut self.probabilities, &self.words)
+    }
+
+    /// Probabilities, one for each entry, summing to 1 up to rounding. What is written here decides the choice.
+    pub fn probabilities(&mut self) -> &mut [f32] {
+        if self.probabilities.len() != self.logits.len() {
+            let highest = self.logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            self.probabilities.clear();
+            self.probabilities.extend(self.logits.iter().map(|logit| (logit - highest).exp()));
+            let scale = 1.0 / sum(&self.probabilities) as f32;
+            self.probabilities.iter_mut().for_each(|p| *p *= scale);
+        }
+        &mut self.probabilities
+    }
+
+    /// Entropy in nats of the distribution that the logits give: ln Σ e^l − Σ p·l.
+    pub fn entropy(&self) -> f64 {
+        entropy(&self.logits)
+    }
+
+    /// Entries of the `count` highest logits, highest first, the lower entry on ties.
+    pub fn highest(&mut self, count: usize) -> &[u32] {
+        let count = count.min(self.logits.len());
+        let logits = &self.logits;
+        let before =
+            |&a: &u32, &b: &u32| logits[b as usize].total_cmp(&logits[a as usize]).then(a.cmp(&b));
+        self.order.clear();
+        self.order.extend(0..logits.len() as u32);
+        if count > 0 && count < logits.len() {
+            self.order.select_nth_unstable_by(count - 1, before);
+        }
+        self.order.truncate(count);
+        self.order.sort_unstable_by(before);
+        &self.order
+    }
+
+    fn argmax(&self) -> usize {
+        let mut best = 0;
+        for (entry, logit) in self.logits.iter().enumerate() {
+            if *logit > self.logits[best] {
+                best = entry;
+            }
+        }
+        best
+    }
+
+    /// Keeps the `count` highest, in descending order.
+    fn keep_highest(&mut self, count: usize) {
+        self.highest(count);
+        let ids: Vec<TokenId> = self.order.iter().map(|&entry| self.id(entry as usize)).collect();
+        let logits: Vec<f32> =
+            self.order.iter().map(|&entry| self.logits[entry as usize]).collect();
+        (self.ids, self.logits) = (ids, logits);
+        self.probabilities.clear();
+    }
+}
+
+/// Entropy in nats of softmax(logits).
+pub fn entropy(logits: &[f32]) -> f64 {
+    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let (mut total, mut weighted) = (0.0_f64, 0.0_f64);
+    for logit in logits {
+        let shifted = logit - highest;
+        let weight = f64::from(shifted.exp());
+        if weight > 0.0 {
+            total += weight;
+            weighted += weight * f64::from(shifted);
+        }
+    }
+    total.ln() - weighted / total
+}
+
+/// Random bits of the choice itself; one for each sequence, never shared with a mark.
+#[derive(Debug)]
+pub struct Noise(ChaCha12Rng);
+
+impl Noise {
+    /// The generator of sequence `stream` under `seed`.
+    pub fn new(seed: u64, stream: u64) -> Self {
+        let mut generator = ChaCha12Rng::seed_from_u64(seed);
+        generator.set_stream(stream);
+        Self(generator)
+    }
+
+    /// Uniform in [0, 1), 53 bits.
+    pub fn uniform(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// One sequence's sampler.
+#[derive(Debug)]
+pub struct Sampler {
+    sampling: Sampling,
+    noise: Noise,
+}
+
+impl Sampler {
+    /// A sampler for sequence `stream` (several continuations under one seed differ by it).
+    ///
+    /// # Errors
+    /// [`SamplingError`] for a parameter outside its range.
+    pub fn new(sampling: Sampling, stream: u64) -> Result<Self, SamplingError> {
+        sampling.check()?;
+        Ok(Self { sampling, noise: Noise::new(sampling.seed, stream) })
+    }
+
+    /// The parameters.
+    pub fn sampling(&self) -> &Sampling {
+        &self.sampling
+    }
+
+    /// The generator, for a mark that needs a private coin.
+    pub fn noise(&mut self) -> &mut Noise {
+        &mut self.noise
+    }
+
+    /// Applies the repetition penalty for the ids of `text`, each once.
+    pub fn penalise(&self, text: &[TokenId], candidates: &mut Candidates) {
+        let penalty = self.sampling.repetition_penalty;
+        if penalty == 1.0 {
+            return;
+        }
+        let mut ids = text.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        let logits = candidates.logits_mut();
+        for id in ids {
+            if let Some(logit) = logits.get_mut(id as usize) {
+                *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+            }
+        }
+    }
+
+    /// Temperature, top-k, top-p and min-p, in this order; leaves at least one candidate.
+    pub fn truncate(&self, candidates: &mut Candidates) {
+        let Sampling { temperature, top_k, top_p, min_p, .. } = self.sampling;
+        if self.sampling.is_greedy() {
+            let best = candidates.argmax();
+            (candidates.ids, candidates.logits) =
+                (vec![candidates.id(best)], vec![candidates.logits[best]]);
+            candidates.probabilities.clear();
+            return;
+        }
+        if temperature != 1.0 {
+            let scale = 1.0 / temperature;
+            candidates.logits_mut().iter_mut().for_each(|logit| *logit *= scale);
+        }
+        if top_k > 0 && top_k < candidates.len() {
+            candidates.keep_highest(top_k);
+        }
+        if top_p < 1.0 {
+            keep_top_p(candidates, top_p);
+        }
+        if min_p > 0.0 {
+            keep_min_p(candidates, min_p);
+        }
+    }
+
+    /// Chooses a token: the only candidate, or one drawn by the candidates' probabilities.
+    pub fn choose(&mut self, candidates: &mut Candidates) -> TokenId {
+        if candidates.len() == 1 {
+            return candidates.id(0);
+        }
+        let target = {
+            let probabilities = candidates.probabilities();
+            self.noise.uniform() * sum(probabilities)
+        };
+        let mut mass = 0.0;
+        let mut last = 0;
+        for (entry, p) in candidates.probabilities.iter().enumerate() {
+            if *p > 0.0 {
+                mass += f64::from(*p);
+                last = entry;
+                if mass > target {
+                    break;
+                }
+            }
+        }
+        candidates.id(last)
+    }
+}
+
+/// Keeps the shortest run of most probable tokens whose mass reaches `top_p`.
+fn keep_top_p(candidates: &mut Candidates, top_p: f32) {
+    if candidates.is_dense() {
+        candidates.keep_highest(candidates.len());
+    }
+    let target = f64::from(top_p);
+    let mut mass = 0.0;
+    let kept = candidates.probabilities().iter().position(|&p| {
+        mass += f64::from(p);
+        mass >= target
+    });
+    let kept = kept.map_or(candidates.len(), |last| last + 1);
+    candidates.ids.truncate(kept);
+    candidates.logits.truncate(kept);
+    candidates.probabilities.clear();
+}
+
+/// Keeps tokens whose probability is at least `min_p` times the greatest: logit ≥ greatest + ln min_p.
+fn keep_min_p(candidates: &mut Candidates, min_p: f32) {
+    let floor = candidates.logits[candidates.argmax()] + min_p.ln();
+    let kept: Vec<usize> =
+        (0..candidates.len()).filter(|&entry| candidates.logits[entry] >= floor).collect();
+    let ids: Vec<TokenId> = kept.iter().map(|&entry| candidates.id(entry)).collect();
+    let logits: Vec<f32> = kept.iter().map(|&entry| candidates.logits[entry]).collect();
+    (candidates.ids, candidates.logits) = (ids, logits);
+    candidates.probabilities.clear();
+}
+
+fn sum(values: &[f32]) -> f64 {
+    // Eight partial sums let the compiler use vector registers; the order is fixed, so the result is reproducible.
+    let mut partial = [0.0_f64; 8];
+    let chunks = values.chunks_exact(8);
+    let rest: f64 = chunks.remainder().iter().map(|&v| f64::from(v)).sum();
+    for chunk in chunks {
+        for (total, value) in partial.iter_mut().zip(chunk) {
+            *total += f64::from(*value);
+        }
+    }
+    partial.iter().sum::<f64>() + rest
+}

@@ -1,0 +1,194 @@
+//! `kgw`: green lists seeded by the context.
+//!
+//! Kirchenbauer et al., "A Watermark for Large Language Models", ICML 2023 (arXiv 2301.10226), algorithm 2; the seedings
+//! `min` and `self` after Kirchenbauer et al., "On the Reliability of Watermarks for Large Language Models", ICLR 2024
+//! (arXiv 2306.04634), section 3 and appendix.
+//!
+//! A token v is green when its word is below ⌊γ·2³²⌋. Marking adds δ to the logits of green tokens:
+//!
+//! ```text
+//! l'_v = l_v + δ · [word_v < ⌊γ·2³²⌋]
+//! ```
+//!
+//! Evidence is 1 for a green token, else 0. Null: Bernoulli(⌊γ·2³²⌋ / 2³²), exactly.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Candidates, Draw, Noise, Null, Pick, Scheme, Seeding, SpecError, Stage, check_width};
+use crate::prf::KEY_A;
+use crate::tokens::TokenId;
+
+/// Parameters of `kgw`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kgw {
+    /// γ, the green fraction of the vocabulary, in (0, 1).
+    pub gamma: f64,
+    /// δ, what green logits gain, in nats.
+    pub delta: f32,
+    /// h, how many ids the seed looks at, 1 to 15.
+    pub context_width: usize,
+    /// What the seed reads of them.
+    pub seeding: KgwSeeding,
+    /// Where the bias is added.
+    pub stage: Stage,
+}
+
+/// What a green list's seed reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KgwSeeding {
+    /// All h ids.
+    #[default]
+    Left,
+    /// The id of smallest keyed hash.
+    Min,
+    /// The candidate and the id of smallest keyed hash together with it. Marking tests the 40 highest candidates.
+    #[serde(rename = "self")]
+    SelfAnchored,
+}
+
+impl Default for Kgw {
+    fn default() -> Self {
+        Self {
+            gamma: 0.25,
+            delta: 2.0,
+            context_width: 2,
+            seeding: KgwSeeding::Left,
+            stage: Stage::RawLogits,
+        }
+    }
+}
+
+impl Kgw {
+    /// How many candidates marking tests when each has a seed of its own.
+    pub const SELF_CANDIDATES: usize = 40;
+
+    pub(super) fn examples() -> Vec<Self> {
+        let base = Self::default();
+        vec![
+            base.clone(),
+            Self { gamma: 0.5, context_width: 1, stage: Stage::AfterTruncation, ..base.clone() },
+            Self { seeding: KgwSeeding::Min, context_width: 4, ..base.clone() },
+            Self { seeding: KgwSeeding::SelfAnchored, context_width: 4, ..base },
+        ]
+    }
+
+    fn greens(&self) -> GreenList {
+        GreenList { gamma: self.gamma, delta: self.delta }
+    }
+}
+
+impl Scheme for Kgw {
+    fn check(&self) -> Result<(), SpecError> {
+        self.greens().check()?;
+        check_width(self.context_width)
+    }
+
+    fn seeding(&self) -> Seeding {
+        let width = self.context_width;
+        match self.seeding {
+            KgwSeeding::Left => Seeding::Left { width },
+            KgwSeeding::Min => Seeding::Min { width },
+            KgwSeeding::SelfAnchored => Seeding::SelfAnchored { width },
+        }
+    }
+
+    fn canonical(&self) -> Vec<(&'static str, u64)> {
+        let [threshold] = self.greens().canonical();
+        vec![
+            threshold,
+            ("context_width", self.context_width as u64),
+            ("seeding", self.seeding as u64),
+        ]
+    }
+
+    fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    fn streams(&self) -> &[u32] {
+        &[KEY_A]
+    }
+
+    fn embed(&self, draw: &Draw<'_>, candidates: &mut Candidates, _: &mut Noise) -> Pick {
+        match self.seeding {
+            KgwSeeding::SelfAnchored => {
+                self.greens().bias_highest(draw, candidates, Self::SELF_CANDIDATES)
+            }
+            KgwSeeding::Left | KgwSeeding::Min => self.greens().bias(draw, candidates),
+        }
+        Pick::Sample
+    }
+
+    fn evidence(&self, draw: &Draw<'_>, token: TokenId) -> f64 {
+        self.greens().evidence(draw, token)
+    }
+
+    fn null(&self) -> Null {
+        self.greens().null()
+    }
+
+    fn distortion_free(&self) -> bool {
+        false
+    }
+}
+
+/// The green half of a vocabulary and what it gains: shared by every scheme of this family.
+pub(super) struct GreenList {
+    pub gamma: f64,
+    pub delta: f32,
+}
+
+impl GreenList {
+    pub fn check(&self) -> Result<(), SpecError> {
+        let Self { gamma, delta } = *self;
+        // Below 2⁻³² or so no word would be green. NaN fails both comparisons.
+        if !(gamma > 0.0 && gamma < 1.0) || self.threshold() == 0 {
+            return Err(SpecError::Gamma { got: gamma });
+        }
+        if delta > 0.0 && delta <= 100.0 { Ok(()) } else { Err(SpecError::Delta { got: delta }) }
+    }
+
+    /// A word below this is green.
+    fn threshold(&self) -> u32 {
+        (self.gamma * TWO_POW_32) as u32
+    }
+
+    pub fn canonical(&self) -> [(&'static str, u64); 1] {
+        [("green_threshold", u64::from(self.threshold()))]
+    }
+
+    pub fn bias(&self, draw: &Draw<'_>, candidates: &mut Candidates) {
+        let Self { delta, .. } = *self;
+        let threshold = self.threshold();
+        candidates.read_words(|ids, out| draw.words(ids, KEY_A, out));
+        let (logits, words) = candidates.logits_and_words();
+        for (logit, &word) in logits.iter_mut().zip(words) {
+            *logit += if word < threshold { delta } else { 0.0 };
+        }
+    }
+
+    /// Only the `count` highest candidates are tested.
+    pub fn bias_highest(&self, draw: &Draw<'_>, candidates: &mut Candidates, count: usize) {
+        for entry in candidates.highest(count).to_vec() {
+            if self.is_green(draw, candidates.id(entry as usize)) {
+                candidates.logits_mut()[entry as usize] += self.delta;
+            }
+        }
+    }
+
+    pub fn evidence(&self, draw: &Draw<'_>, token: TokenId) -> f64 {
+        f64::from(u8::from(self.is_green(draw, token)))
+    }
+
+    fn is_green(&self, draw: &Draw<'_>, token: TokenId) -> bool {
+        draw.word(token, KEY_A) < self.threshold()
+    }
+
+    pub fn null(&self) -> Null {
+        Null::Binomial { trials: 1, p: f64::from(self.threshold()) / TWO_POW_32 }
+    }
+}
+
+const TWO_POW_32: f64 = 4_294_967_296.0;

@@ -1,0 +1,245 @@
+//! Watermark schemes: what a token's bits mean, for marking and for scoring.
+//!
+//! A scheme is one file: its parameters, and one `impl Scheme` in which `embed` (edits candidates or picks the token)
+//! and `evidence` (scores one token) stand side by side over one private helper. It is handed a [`Draw`] and never
+//! seeds, hashes, or computes a p-value: it states the [`Null`] law of its evidence, and `stats` does the rest.
+//!
+//! To add one: write its file, and add one line to the list in this file. Parsing, profiles, the command line, reports
+//! and `tests/it/conformance.rs` follow from that line.
+//!
+//! Symbols: V vocabulary size, γ green fraction, δ bias, h context width, m depth, α mixing probability.
+
+mod gumbel;
+mod kgw;
+mod sweet;
+mod synthid;
+mod unigram;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::prf::{Draw, Seeding};
+pub use crate::sampling::{Candidates, Noise};
+use crate::tokens::TokenId;
+
+pub use gumbel::Gumbel;
+pub use kgw::{Kgw, KgwSeeding};
+pub use sweet::Sweet;
+pub use synthid::{SynthId, Weighting};
+pub use unigram::Unigram;
+
+/// Makes [`Spec`] from the list of schemes: the only place that names them all.
+macro_rules! schemes {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
+        /// A scheme and its parameters; never a key. In files: a table with `scheme = "<name>"` and the parameters.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "scheme")]
+        #[non_exhaustive]
+        pub enum Spec {
+            $($(#[$doc])* #[serde(rename = $name)] $variant($variant),)+
+        }
+
+        impl Spec {
+            /// Names of all schemes.
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
+
+            /// The scheme's name.
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $name,)+ }
+            }
+
+            /// The scheme behind the parameters.
+            pub fn scheme(&self) -> &dyn Scheme {
+                match self { $(Self::$variant(scheme) => scheme,)+ }
+            }
+
+            /// The scheme called `name` with its usual parameters.
+            pub fn usual(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant($variant::default())),)+ _ => None }
+            }
+
+            /// Parameter sets that together exercise every branch of every scheme.
+            pub fn examples() -> Vec<Self> {
+                let mut all = Vec::new();
+                $(all.extend($variant::examples().into_iter().map(Self::$variant));)+
+                all
+            }
+        }
+    };
+}
+schemes! {
+    /// Green lists from the context: Kirchenbauer et al. 2023.
+    Kgw = "kgw",
+    /// One green list for every position: Zhao et al. 2023.
+    Unigram = "unigram",
+    /// Exponential minimum sampling: Aaronson 2022.
+    Gumbel = "gumbel",
+    /// Tournament sampling: Dathathri et al. 2024.
+    SynthId = "synthid",
+    /// Green lists where the model is uncertain: Lee et al. 2023.
+    Sweet = "sweet",
+}
+
+/// One way of marking, as parameters. Implementations hold no key and no state.
+pub trait Scheme: fmt::Debug + Send + Sync {
+    /// Refuses parameters outside their ranges.
+    ///
+    /// # Errors
+    /// [`SpecError`] naming the parameter and its value.
+    fn check(&self) -> Result<(), SpecError>;
+
+    /// What a position's seed is made of.
+    fn seeding(&self) -> Seeding;
+
+    /// Everything that gives the draw its meaning, as names and exact values; what only shapes the marking (a bias, a
+    /// stage) stays out. Two profiles that differ here never share words.
+    fn canonical(&self) -> Vec<(&'static str, u64)>;
+
+    /// Where in a step [`embed`](Self::embed) acts.
+    fn stage(&self) -> Stage;
+
+    /// Streams of the draw that [`evidence`](Self::evidence) reads.
+    fn streams(&self) -> &[u32];
+
+    /// Marks one step: edits `candidates` in place, or picks the token. `noise` is the sampler's own generator.
+    fn embed(&self, draw: &Draw<'_>, candidates: &mut Candidates, noise: &mut Noise) -> Pick;
+
+    /// What one token contributes; larger speaks more for the mark.
+    fn evidence(&self, draw: &Draw<'_>, token: TokenId) -> f64;
+
+    /// The law of one token's evidence when the text is independent of the key.
+    fn null(&self) -> Null;
+
+    /// Whether, averaged over keys, the marked choice has exactly the model's distribution (up to 2⁻³²).
+    fn distortion_free(&self) -> bool;
+
+    /// Only positions where the model's entropy exceeds this, in nats, are marked and scored. `None`: all are.
+    fn entropy_floor(&self) -> Option<f64> {
+        None
+    }
+}
+
+/// Where in a decoding step a scheme acts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// On the model's logits, before temperature and truncation.
+    #[default]
+    RawLogits,
+    /// After temperature, top-k, top-p and min-p.
+    AfterTruncation,
+}
+
+/// What the sampler does after a scheme has acted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// Go on with the candidates as they are now.
+    Sample,
+    /// This token.
+    Token(TokenId),
+}
+
+/// The law of one token's evidence under the null hypothesis: text independent of the key.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Null {
+    /// Number of successes in `trials` independent ones of probability `p`.
+    Binomial {
+        /// Bits a token carries.
+        trials: u32,
+        /// Probability of each, exactly.
+        p: f64,
+    },
+    /// Stochastically at most Exp(1): tails of the sum are upper bounds.
+    Exponential,
+    /// At most (1−α)·E + α·E′ with independent E, E′ ~ Exp(1).
+    TwoExponentials {
+        /// α in (0, 1).
+        alpha: f64,
+    },
+    /// Σ w·b over independent fair bits b.
+    WeightedBits {
+        /// One weight for each bit.
+        weights: Vec<u64>,
+    },
+}
+
+impl Null {
+    /// Greatest or natural unit of one token's evidence: a score per token is divided by it.
+    pub fn unit(&self) -> f64 {
+        match self {
+            Self::Binomial { trials, .. } => f64::from(*trials),
+            Self::Exponential | Self::TwoExponentials { .. } => 1.0,
+            Self::WeightedBits { weights } => weights.iter().sum::<u64>() as f64,
+        }
+    }
+}
+
+/// A parameter outside its range.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// γ leaves no green or no red token.
+    #[error("gamma is {got}, but must lie between 0 and 1 (a usual value is 0.25)")]
+    Gamma {
+        /// The value.
+        got: f64,
+    },
+    /// δ is not a positive number.
+    #[error("delta is {got}, but must be a number above 0 and at most 100 (a usual value is 2)")]
+    Delta {
+        /// The value.
+        got: f32,
+    },
+    /// The context is too narrow or too wide.
+    #[error("context_width is {got}, but must be 1 to {max}", max = Seeding::MAX_WIDTH)]
+    Width {
+        /// The value.
+        got: usize,
+    },
+    /// α is not a probability between 0 and 1.
+    #[error("alpha is {got}, but must lie between 0 and 1")]
+    Alpha {
+        /// The value.
+        got: f64,
+    },
+    /// The tournament has no layer or too many.
+    #[error("depth is {got}, but must be 1 to {max}")]
+    Depth {
+        /// The value.
+        got: u32,
+        /// Most layers.
+        max: u32,
+    },
+    /// A tournament match needs at least two candidates.
+    #[error("leaves is {got}, but must be 2 to 1000")]
+    Leaves {
+        /// The value.
+        got: u32,
+    },
+    /// The entropy threshold is negative or not a number.
+    #[error("entropy_threshold is {got}, but must be a number of nats, 0 or more")]
+    EntropyThreshold {
+        /// The value.
+        got: f64,
+    },
+    /// There is no one seed for a position's context, so "a repeated seed" has no use.
+    #[error(
+        "repeats = \"single-turn\" needs seeds made of the context alone; use \"score-once\" with unigram and with seeding = \"self\""
+    )]
+    SingleTurnNeedsContext,
+}
+
+/// Checks a context width.
+fn check_width(got: usize) -> Result<(), SpecError> {
+    if (1..=Seeding::MAX_WIDTH).contains(&got) { Ok(()) } else { Err(SpecError::Width { got }) }
+}
+
+impl Spec {
+    /// The canonical parameters as text, one `name=value` line each, values in decimal: part of the PRF's key
+    /// derivation and so of a published format.
+    pub fn canonical(&self) -> String {
+        self.scheme().canonical().iter().map(|(name, value)| format!("{name}={value}\n")).collect()
+    }
+}

@@ -1,0 +1,286 @@
+//! A key and a scheme put to work: one [`Embedder`] for each sequence that is written, [`Watermark::score`] for a text.
+//!
+//! Both halves read the same draws from the same `Prf` and the same rule for repeats. Scoring needs no model: token ids
+//! (and, for entropy-gated schemes, the model's entropies) are all it takes.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use serde::{Deserialize, Serialize};
+
+use crate::keys::Key;
+use crate::prf::{Draw, Prf, PrfVariant, Purpose, SeedId, Seeding};
+use crate::sampling::{Candidates, Noise};
+use crate::schemes::{Null, Pick, Spec, SpecError, Stage};
+use crate::tokens::{TokenId, TokenizerHash};
+
+/// What is done about positions whose draw was seen before in the same answer.
+///
+/// Equal draws give equal evidence, so counting both would count one coin twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Repeats {
+    /// Generation marks everything; the scorer counts each (seed, token) once.
+    #[default]
+    ScoreOnce,
+    /// Generation leaves a repeated seed unmarked; the scorer counts the first occurrence of each seed.
+    SingleTurn,
+}
+
+/// The tokens a mark is bound to: ids mean something only under one tokenizer, words only below one V.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vocabulary {
+    /// The tokenizer that gives the ids.
+    pub tokenizer: TokenizerHash,
+    /// V, the width of the model's logits.
+    pub size: u32,
+    /// Ids that never count: end of text, chat markers, padding.
+    pub special: Vec<TokenId>,
+}
+
+/// A key and a way of marking.
+#[derive(Debug)]
+pub struct Watermark {
+    prf: Prf,
+    spec: Spec,
+    repeats: Repeats,
+    special: Vec<TokenId>,
+}
+
+impl Watermark {
+    /// Binds a key to a scheme and a vocabulary.
+    ///
+    /// # Errors
+    /// [`SpecError`] for a parameter outside its range.
+    pub fn new(
+        key: &Key,
+        variant: PrfVariant,
+        spec: &Spec,
+        vocabulary: &Vocabulary,
+        repeats: Repeats,
+    ) -> Result<Self, SpecError> {
+        check(spec, repeats)?;
+        let PrfVariant::TouchmarkV1 = variant;
+        let parameters = spec.canonical();
+        let purpose = Purpose {
+            scheme: spec.name(),
+            parameters: &parameters,
+            tokenizer: vocabulary.tokenizer,
+            vocab_size: vocabulary.size,
+        };
+        let prf = Prf::new(key, &purpose, spec.scheme().seeding());
+        Ok(Self { prf, spec: spec.clone(), repeats, special: vocabulary.special.clone() })
+    }
+
+    /// The scheme and its parameters.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// The law of one token's evidence under the null.
+    pub fn null(&self) -> Null {
+        self.spec.scheme().null()
+    }
+
+    /// Fresh state for marking one answer.
+    pub fn embedder(&self) -> Embedder<'_> {
+        Embedder { watermark: self, seen: Seen::new(self.repeats, 0) }
+    }
+
+    /// Scores a text given as ids.
+    pub fn score(&self, tokens: &[TokenId]) -> Evidence {
+        self.score_gated(tokens, &[])
+    }
+
+    /// Scores a text of which the model's entropies are known, `entropies[i]` in nats being that of the distribution
+    /// from which `tokens[i]` was chosen. A scheme with an entropy floor counts no position whose entropy is missing.
+    pub fn score_gated(&self, tokens: &[TokenId], entropies: &[f64]) -> Evidence {
+        let scheme = self.spec.scheme();
+        let floor = scheme.entropy_floor();
+        let mut seen = Seen::new(self.repeats, tokens.len());
+        let mut evidence = Evidence { total: tokens.len(), ..Evidence::default() };
+        evidence.positions.reserve(tokens.len());
+        evidence.values.reserve(tokens.len());
+        self.prf.walk(tokens, scheme.streams(), |position, draw| {
+            let token = tokens[position];
+            if self.special.contains(&token) {
+                return;
+            }
+            if !passes(floor, || entropies.get(position).copied().unwrap_or(0.0)) {
+                evidence.gated += 1;
+            } else if seen.counts(draw.seed_id(token), token) {
+                evidence.positions.push(position as u32);
+                evidence.values.push(scheme.evidence(draw, token));
+            } else {
+                evidence.repeated += 1;
+            }
+        });
+        evidence
+    }
+}
+
+/// Refuses a scheme's parameters outside their ranges, or a rule that cannot go with them.
+///
+/// # Errors
+/// [`SpecError`].
+pub fn check(spec: &Spec, repeats: Repeats) -> Result<(), SpecError> {
+    spec.scheme().check()?;
+    match (repeats, spec.scheme().seeding()) {
+        (Repeats::SingleTurn, Seeding::Fixed | Seeding::SelfAnchored { .. }) => {
+            Err(SpecError::SingleTurnNeedsContext)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a text says about a mark.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evidence {
+    /// Positions that count, ascending.
+    pub positions: Vec<u32>,
+    /// Their evidence.
+    pub values: Vec<f64>,
+    /// Number of tokens looked at.
+    pub total: usize,
+    /// Positions left out because they repeat a draw.
+    pub repeated: usize,
+    /// Positions left out because the model's entropy was too low or unknown.
+    pub gated: usize,
+}
+
+impl Evidence {
+    /// Number of positions that count.
+    pub fn scored(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Sum of the evidence.
+    pub fn sum(&self) -> f64 {
+        self.values.iter().sum()
+    }
+}
+
+/// Marks one answer, step by step.
+#[derive(Debug)]
+pub struct Embedder<'a> {
+    watermark: &'a Watermark,
+    seen: Seen,
+}
+
+impl Embedder<'_> {
+    /// Where in a step [`mark`](Self::mark) is to be called.
+    pub fn stage(&self) -> Stage {
+        self.watermark.spec.scheme().stage()
+    }
+
+    /// Whether [`mark`](Self::mark) wants the entropy of the model's distribution.
+    pub fn needs_entropy(&self) -> bool {
+        self.watermark.spec.scheme().entropy_floor().is_some()
+    }
+
+    /// Marks the step after `output`, the answer so far. `entropy` is that of the model's distribution, in nats, when
+    /// [`needs_entropy`](Self::needs_entropy) asks for it.
+    pub fn mark(
+        &mut self,
+        output: &[TokenId],
+        candidates: &mut Candidates,
+        entropy: Option<f64>,
+        noise: &mut Noise,
+    ) -> Marked {
+        let scheme = self.watermark.spec.scheme();
+        let Some(draw) = self.watermark.prf.at(output) else { return Marked::No(Unmarked::Start) };
+        // In the scorer's order: it gates first, and cannot see that there was no choice.
+        if !passes(scheme.entropy_floor(), || entropy.unwrap_or(0.0)) {
+            return Marked::No(Unmarked::LowEntropy);
+        }
+        if self.seen.repeats_before_marking(&draw) {
+            return Marked::No(Unmarked::Repeated);
+        }
+        if candidates.len() < 2 {
+            return Marked::No(Unmarked::NoChoice);
+        }
+        Marked::Yes(scheme.embed(&draw, candidates, noise))
+    }
+}
+
+/// What became of one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marked {
+    /// The step carries the mark.
+    Yes(Pick),
+    /// It does not.
+    No(Unmarked),
+}
+
+/// Why a step carries no mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unmarked {
+    /// The answer is still shorter than the context width.
+    Start,
+    /// The seed was used before in this answer (`single-turn`).
+    Repeated,
+    /// The model is too certain (entropy-gated schemes).
+    LowEntropy,
+    /// A single candidate is left: greedy decoding, or truncation to one token.
+    NoChoice,
+}
+
+/// The entropy gate, for both halves.
+fn passes(floor: Option<f64>, entropy: impl FnOnce() -> f64) -> bool {
+    floor.is_none_or(|floor| entropy() > floor)
+}
+
+/// The rule for repeats, for both halves.
+#[derive(Debug)]
+struct Seen {
+    rule: Repeats,
+    set: HashSet<(u64, TokenId), BuildHasherDefault<SeedHasher>>,
+}
+
+impl Seen {
+    fn new(rule: Repeats, capacity: usize) -> Self {
+        Self {
+            rule,
+            set: HashSet::with_capacity_and_hasher(capacity, BuildHasherDefault::default()),
+        }
+    }
+
+    /// Scoring: whether this (seed, token) counts, being new.
+    fn counts(&mut self, seed: SeedId, token: TokenId) -> bool {
+        match self.rule {
+            Repeats::ScoreOnce => self.set.insert((seed.0, token)),
+            Repeats::SingleTurn => self.set.insert((seed.0, 0)),
+        }
+    }
+
+    /// Marking: whether the step must stay unmarked, its seed having been used.
+    fn repeats_before_marking(&mut self, draw: &Draw<'_>) -> bool {
+        match self.rule {
+            Repeats::ScoreOnce => false,
+            Repeats::SingleTurn => !self.set.insert((draw.seed_id(0).0, 0)),
+        }
+    }
+}
+
+/// Seeds are already uniform and secret: mixing in the token is hash enough.
+#[derive(Default)]
+struct SeedHasher(u64);
+
+impl Hasher for SeedHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u64(u64::from(byte)));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0 ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(u64::from(word));
+    }
+}
