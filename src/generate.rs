@@ -47,19 +47,30 @@ struct TextStream<'a> {
     ids: Vec<TokenId>,
     /// Ids before this are final in `text`.
     settled: usize,
+    /// Where the tokens settled last begin: new ones are decoded after them, since a tokenizer may treat a text's first
+    /// token differently.
+    anchor: usize,
     text: String,
     emitted: usize,
 }
 
 impl<'a> TextStream<'a> {
     fn new(tokenizer: &'a dyn Tokenize, stop: &'a [String]) -> Self {
-        Self { tokenizer, stop, ids: Vec::new(), settled: 0, text: String::new(), emitted: 0 }
+        Self {
+            tokenizer,
+            stop,
+            ids: Vec::new(),
+            settled: 0,
+            anchor: 0,
+            text: String::new(),
+            emitted: 0,
+        }
     }
 
     /// Adds a token; true when a stop text was completed and cut off.
     fn push(&mut self, id: TokenId) -> Result<bool, TokenizeError> {
         self.ids.push(id);
-        let piece = self.tokenizer.decode(&self.ids[self.settled..])?;
+        let piece = self.unsettled()?;
         if piece.ends_with(char::REPLACEMENT_CHARACTER)
             && self.ids.len() - self.settled < LONGEST_CHARACTER
         {
@@ -69,9 +80,16 @@ impl<'a> TextStream<'a> {
         Ok(self.cut())
     }
 
+    /// The text of the ids that are not settled.
+    fn unsettled(&self) -> Result<String, TokenizeError> {
+        let before = self.tokenizer.decode(&self.ids[self.anchor..self.settled])?;
+        let all = self.tokenizer.decode(&self.ids[self.anchor..])?;
+        Ok(all.strip_prefix(&before).map_or(all.clone(), str::to_owned))
+    }
+
     fn settle(&mut self, piece: &str) {
         self.text.push_str(piece);
-        self.settled = self.ids.len();
+        (self.anchor, self.settled) = (self.settled, self.ids.len());
     }
 
     fn cut(&mut self) -> bool {
@@ -106,7 +124,7 @@ impl<'a> TextStream<'a> {
 
     /// Settles what was held back at the end of the answer.
     fn finish(&mut self) -> Result<(), TokenizeError> {
-        let piece = self.tokenizer.decode(&self.ids[self.settled..])?;
+        let piece = self.unsettled()?;
         self.settle(&piece);
         self.cut();
         Ok(())

@@ -10,3 +10,11 @@ pub mod schemes;
 pub mod stats;
 pub mod tokens;
 pub mod watermark;
+
+#[cfg(feature = "tokenizer")]
+pub mod tokenizer;
+
+#[cfg(feature = "corpus")]
+pub mod corpus;
+#[cfg(feature = "store")]
+pub mod store;

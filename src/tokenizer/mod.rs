@@ -1,0 +1,108 @@
+//! Hugging Face tokenizers behind [`Tokenize`], and models' chat templates.
+//!
+//! The only place that knows the crates `tokenizers` and `minijinja`.
+
+mod chat;
+
+use std::path::{Path, PathBuf};
+
+use tokenizers::Tokenizer;
+
+use crate::tokens::{Encoding, TokenId, Tokenize, TokenizeError, TokenizerHash};
+
+pub use chat::{ChatError, ChatTemplate, Message, fold_system};
+
+/// A tokenizer read from a `tokenizer.json`.
+pub struct HfTokenizer {
+    /// Reads text: special tokens written out in it stay text.
+    plain: Tokenizer,
+    /// Reads rendered prompts: special tokens written out become their ids.
+    prompt: Tokenizer,
+    special: Vec<TokenId>,
+    hash: TokenizerHash,
+    vocab_size: usize,
+}
+
+impl HfTokenizer {
+    /// A tokenizer from the bytes of its file.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Parse`] when they are not a tokenizer of a known form.
+    pub fn from_bytes(file: &[u8]) -> Result<Self, TokenizerError> {
+        let mut prompt = Tokenizer::from_bytes(file).map_err(TokenizerError::Parse)?;
+        prompt.with_truncation(None).map_err(TokenizerError::Parse)?;
+        prompt.with_padding(None);
+        let mut plain = prompt.clone();
+        plain.set_encode_special_tokens(true);
+        let added = prompt.get_added_tokens_decoder();
+        let mut special: Vec<TokenId> =
+            added.iter().filter(|(_, token)| token.special).map(|(&id, _)| id).collect();
+        special.sort_unstable();
+        let highest = prompt.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
+        Ok(Self { plain, prompt, special, hash: TokenizerHash::of(file), vocab_size: highest })
+    }
+
+    /// A tokenizer from a file, or from the `tokenizer.json` in a folder.
+    ///
+    /// # Errors
+    /// [`TokenizerError`] naming the file.
+    pub fn from_path(path: &Path) -> Result<Self, TokenizerError> {
+        let path = if path.is_dir() { path.join("tokenizer.json") } else { path.to_owned() };
+        let file = std::fs::read(&path).map_err(|source| TokenizerError::Read { path, source })?;
+        Self::from_bytes(&file)
+    }
+
+    /// The id of a token written out, special ones included.
+    pub fn id_of(&self, token: &str) -> Option<TokenId> {
+        self.prompt.token_to_id(token)
+    }
+}
+
+impl Tokenize for HfTokenizer {
+    fn encode(&self, text: &str) -> Result<Encoding, TokenizeError> {
+        let encoding = self.plain.encode(text, false).map_err(TokenizeError::Encode)?;
+        Ok(Encoding {
+            ids: encoding.get_ids().to_vec(),
+            bytes: encoding.get_offsets().iter().map(|&(start, end)| start..end).collect(),
+        })
+    }
+
+    fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, TokenizeError> {
+        let encoding = self.prompt.encode_fast(text, false).map_err(TokenizeError::Encode)?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    fn decode(&self, ids: &[TokenId]) -> Result<String, TokenizeError> {
+        self.prompt.decode(ids, true).map_err(TokenizeError::Decode)
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    fn special_ids(&self) -> &[TokenId] {
+        &self.special
+    }
+
+    fn hash(&self) -> TokenizerHash {
+        self.hash
+    }
+}
+
+/// Why a tokenizer cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenizerError {
+    /// The file cannot be read.
+    #[error("cannot read the tokenizer file {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Not a tokenizer of a known form.
+    #[error("not a tokenizer.json that can be used")]
+    Parse(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
