@@ -28,6 +28,15 @@ pub struct Request {
     pub stop: Vec<String>,
 }
 
+/// Ids with a meaning of their own to the decode loop.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// End an answer when the model chooses them.
+    pub end: Vec<TokenId>,
+    /// Are never chosen.
+    pub never: Vec<TokenId>,
+}
+
 /// Why an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -137,7 +146,7 @@ pub struct Answer<'a> {
     sampler: Sampler,
     embedder: Option<Embedder<'a>>,
     text: TextStream<'a>,
-    end_ids: &'a [TokenId],
+    ends: &'a Ends,
     output: Vec<TokenId>,
     marked: usize,
     unmarked: BTreeMap<Unmarked, usize>,
@@ -145,7 +154,7 @@ pub struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// Begins an answer. `end_ids` end it when the model chooses them.
+    /// Begins an answer.
     ///
     /// # Errors
     /// [`GenerateError`] for an empty prompt or a sampling parameter outside its range.
@@ -153,7 +162,7 @@ impl<'a> Answer<'a> {
         request: &'a Request,
         watermark: Option<&'a Watermark>,
         tokenizer: &'a dyn Tokenize,
-        end_ids: &'a [TokenId],
+        ends: &'a Ends,
     ) -> Result<Self, GenerateError> {
         if request.prompt.is_empty() {
             return Err(GenerateError::EmptyPrompt);
@@ -166,7 +175,7 @@ impl<'a> Answer<'a> {
             sampler: Sampler::new(request.sampling, request.stream)?,
             embedder: watermark.map(Watermark::embedder),
             text: TextStream::new(tokenizer, &request.stop),
-            end_ids,
+            ends,
             output: Vec::new(),
             marked: 0,
             unmarked: BTreeMap::new(),
@@ -185,7 +194,7 @@ impl<'a> Answer<'a> {
     ) -> Result<Option<TokenId>, GenerateError> {
         let token = self.choose(logits, candidates)?;
         self.output.push(token);
-        if self.end_ids.contains(&token) {
+        if self.ends.end.contains(&token) {
             self.end(FinishReason::Stop)?;
         } else if self.text.push(token)? {
             self.finish = Some(FinishReason::Stop);
@@ -218,6 +227,11 @@ impl<'a> Answer<'a> {
             });
         }
         candidates.load(logits);
+        for &id in &self.ends.never {
+            if let Some(logit) = candidates.logits_mut().get_mut(id as usize) {
+                *logit = f32::NEG_INFINITY;
+            }
+        }
         if self.request.sampling.repetition_penalty != 1.0 {
             let text = [self.request.prompt.as_slice(), &self.output].concat();
             self.sampler.penalise(&text, candidates);

@@ -30,6 +30,15 @@ pub enum PrfVariant {
     TouchmarkV1,
 }
 
+impl PrfVariant {
+    /// As profiles and reports write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TouchmarkV1 => "touchmark-v1",
+        }
+    }
+}
+
 /// What a position's seed is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seeding {

@@ -174,6 +174,26 @@ impl Null {
             Self::WeightedBits { weights } => weights.iter().sum::<u64>() as f64,
         }
     }
+
+    /// What a token's evidence exceeds about a quarter of the time or less when there is no mark. For display only.
+    pub fn notable(&self) -> f64 {
+        let quartile = |mean: f64, variance: f64| mean + 0.674 * variance.sqrt();
+        match self {
+            Self::Binomial { trials: 1, .. } => 0.5,
+            Self::Binomial { trials, p } => {
+                let mean = f64::from(*trials) * p;
+                quartile(mean, mean * (1.0 - p))
+            }
+            Self::Exponential => 4.0_f64.ln(),
+            Self::TwoExponentials { alpha } => {
+                quartile(1.0, alpha * alpha + (1.0 - alpha) * (1.0 - alpha))
+            }
+            Self::WeightedBits { weights } => {
+                let squares: f64 = weights.iter().map(|&w| (w * w) as f64).sum();
+                quartile(0.5 * self.unit(), 0.25 * squares)
+            }
+        }
+    }
 }
 
 /// A parameter outside its range.

@@ -1,2 +1,43 @@
-//! The `touchmark` program.
-fn main() {}
+//! The `touchmark` program: arguments in, objects assembled, one command run.
+//!
+//! Its own crate over the library's public interface. Results go to standard output, everything else to standard error.
+
+mod args;
+mod assemble;
+mod commands;
+mod config;
+mod output;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use output::Exit;
+
+fn main() -> ExitCode {
+    let cli = match config::parse_arguments() {
+        Ok(cli) => cli,
+        Err(error) => return output::fail(&error),
+    };
+    match run(&cli) {
+        Ok(exit) => exit.into(),
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => output::fail(&error),
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<Exit> {
+    cli.global.colour.apply();
+    if cli.licenses {
+        return commands::licenses();
+    }
+    match &cli.command {
+        None => Err(args::missing_command()),
+        #[cfg(feature = "bundled")]
+        Some(Command::Demo(args)) => commands::demo::run(&cli.global, args),
+        Some(Command::Detect(args)) => commands::detect::run(&cli.global, args),
+        #[cfg(feature = "engine")]
+        Some(Command::Generate(args)) => commands::generate::run(&cli.global, args),
+        Some(Command::Key(args)) => commands::key::run(&cli.global, args),
+        Some(Command::Profile(args)) => commands::profile::run(&cli.global, args),
+    }
+}

@@ -1,0 +1,347 @@
+//! What may be typed. Parsing does no work; `assemble` turns it into objects.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Watermark what a language model writes, and find such marks in any text.
+#[derive(Parser)]
+#[command(name = "touchmark", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    /// Print the version and the licences of the program and of its bundled weights
+    #[arg(long)]
+    pub licenses: bool,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Args)]
+pub struct Global {
+    /// Folder of keys and profiles [default: the user's data folder]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "TOUCHMARK_HOME",
+        help_heading = "Global options"
+    )]
+    pub home: Option<PathBuf>,
+    /// File of defaults for flags: TOML, one table a command
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "TOUCHMARK_CONFIG",
+        help_heading = "Global options"
+    )]
+    pub config: Option<PathBuf>,
+    /// Threads to compute with [default: chosen for the model]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        env = "TOUCHMARK_THREADS",
+        help_heading = "Global options"
+    )]
+    pub threads: Option<usize>,
+    /// Hide progress
+    #[arg(long, global = true, env = "TOUCHMARK_NO_PROGRESS", help_heading = "Global options")]
+    pub no_progress: bool,
+    /// When to use colour
+    #[arg(
+        long = "color",
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "TOUCHMARK_COLOR",
+        help_heading = "Global options"
+    )]
+    pub colour: Colour,
+    /// Print one JSON object instead of text, for commands that give one result
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub json: bool,
+    /// Say less
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    pub quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    pub verbose: bool,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+impl Colour {
+    pub fn apply(self) {
+        match self {
+            Self::Auto => {}
+            Self::Always => anstream::ColorChoice::Always.write_global(),
+            Self::Never => anstream::ColorChoice::Never.write_global(),
+        }
+    }
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// See it work: marked, unmarked and human text, and what the detector says of each
+    #[cfg(feature = "bundled")]
+    Demo(Demo),
+    /// Write marked text with a model
+    #[cfg(feature = "engine")]
+    Generate(Generate),
+    /// Look for marks in texts
+    Detect(Detect),
+    /// Make and keep secret keys
+    #[command(visible_alias = "keys")]
+    Key(Key),
+    /// Describe ways of marking
+    #[command(visible_alias = "profiles")]
+    Profile(Profile),
+}
+
+#[cfg(feature = "bundled")]
+#[derive(Args)]
+pub struct Demo {
+    /// Tokens in each text
+    #[arg(long, default_value_t = 150, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=900))]
+    pub max_tokens: u32,
+    /// Seed of the choice of words
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+#[cfg(feature = "engine")]
+#[derive(Args)]
+pub struct Generate {
+    /// Folder with config.json, tokenizer.json and safetensors [default: the bundled model]
+    #[arg(value_name = "MODEL", env = "TOUCHMARK_MODEL")]
+    pub model: Option<PathBuf>,
+    /// Text to continue, or with --chat what the user says
+    #[arg(short, long, conflicts_with = "prompts", required_unless_present = "prompts")]
+    pub prompt: Option<String>,
+    /// JSON lines with `prompt` or `messages`, and `id`; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub prompts: Option<PathBuf>,
+    /// Write JSON lines here; what is there already is not written again
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Most tokens in an answer
+    #[arg(long, default_value_t = 200, value_name = "N", env = "TOUCHMARK_MAX_TOKENS")]
+    pub max_tokens: usize,
+    /// Answers for each prompt
+    #[arg(short, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub n: u32,
+    /// Profile to mark with
+    #[arg(long, value_name = "ID", env = "TOUCHMARK_PROFILE", conflicts_with = "no_watermark")]
+    pub profile: Option<String>,
+    /// Write without a mark
+    #[arg(long)]
+    pub no_watermark: bool,
+    /// Use the model's chat template
+    #[arg(long)]
+    pub chat: bool,
+    /// System text, with --chat
+    #[arg(long, value_name = "TEXT", requires = "chat")]
+    pub system: Option<String>,
+    /// 0 takes the likeliest token
+    #[arg(long, default_value_t = 1.0, value_name = "T", env = "TOUCHMARK_TEMPERATURE")]
+    pub temperature: f32,
+    /// Choose among the k likeliest tokens; 0 for all
+    #[arg(long, default_value_t = 0, value_name = "K", env = "TOUCHMARK_TOP_K")]
+    pub top_k: usize,
+    /// Choose among the likeliest tokens of this mass
+    #[arg(long, default_value_t = 1.0, value_name = "P", env = "TOUCHMARK_TOP_P")]
+    pub top_p: f32,
+    /// Choose among tokens this times as likely as the likeliest
+    #[arg(long, default_value_t = 0.0, value_name = "P", env = "TOUCHMARK_MIN_P")]
+    pub min_p: f32,
+    /// Make tokens already there less likely; 1 does not
+    #[arg(long, default_value_t = 1.0, value_name = "R", env = "TOUCHMARK_REPETITION_PENALTY")]
+    pub repetition_penalty: f32,
+    /// Seed of the choice of words [default: random]
+    #[arg(long, env = "TOUCHMARK_SEED")]
+    pub seed: Option<u64>,
+    /// Write on to --max-tokens; tokens with a special meaning are never chosen
+    #[arg(long)]
+    pub ignore_eos: bool,
+    /// End an answer before this text; may be given again
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
+    /// Answers written at the same time
+    #[arg(long, default_value_t = 8, value_name = "N", env = "TOUCHMARK_BATCH")]
+    pub batch: usize,
+}
+
+#[derive(Args)]
+pub struct Detect {
+    /// Files (txt, md, jsonl), folders, or `-` for standard input
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Profile to look for, by name or file; may be given again; `all` for all [default: the one `generate` uses]
+    #[arg(long, value_name = "ID", env = "TOUCHMARK_PROFILE", value_delimiter = ',')]
+    pub profile: Vec<String>,
+    /// Tokenizer file or model folder [default: the one the profile names]
+    #[arg(long, value_name = "PATH")]
+    pub tokenizer: Option<PathBuf>,
+    /// Model whose entropies gate the score, for `sweet`: a folder, or `bundled`
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<PathBuf>,
+    /// False-alarm rate for each document
+    #[arg(long, default_value_t = 1e-6, value_name = "RATE", env = "TOUCHMARK_FPR")]
+    pub fpr: f64,
+    /// What standard input holds
+    #[arg(long, value_enum, default_value_t)]
+    pub stdin_format: StdinFormat,
+    /// Field of a JSON line that holds the text
+    #[arg(long, default_value = "text", value_name = "NAME", env = "TOUCHMARK_TEXT_FIELD")]
+    pub text_field: String,
+    /// Field of a JSON line that names the document
+    #[arg(long, default_value = "id", value_name = "NAME", env = "TOUCHMARK_ID_FIELD")]
+    pub id_field: String,
+    /// Field of a JSON line that holds token ids, read instead of the text
+    #[arg(long, value_name = "NAME")]
+    pub tokens_field: Option<String>,
+    /// How rows are written
+    #[arg(long, value_enum, env = "TOUCHMARK_FORMAT")]
+    pub format: Option<Format>,
+    /// Write rows to this file
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Show each text with the tokens that speak for the mark
+    #[arg(long)]
+    pub explain: bool,
+    /// Exit with code 1 when a mark is found
+    #[arg(long, value_enum, value_name = "VERDICT")]
+    pub fail_on: Option<FailOn>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum StdinFormat {
+    #[default]
+    Text,
+    Jsonl,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// One JSON object a document and profile
+    Jsonl,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    Detected,
+}
+
+#[derive(Args)]
+pub struct Key {
+    #[command(subcommand)]
+    pub action: KeyAction,
+}
+
+#[derive(Subcommand)]
+pub enum KeyAction {
+    /// Make a key
+    New {
+        /// Its public name [default: random]
+        id: Option<String>,
+    },
+    /// List keys
+    List,
+    /// Show what is public of a key
+    Show { id: String },
+    /// Mark a key as no longer in use; detection goes on
+    Retire { id: String },
+    /// Keep a key from a file that only its owner can read: 64 hexadecimal digits, or an exported key
+    Import {
+        file: PathBuf,
+        /// Its public name [default: the exported one, or random]
+        #[arg(long)]
+        id: Option<String>,
+    },
+    /// Copy a key, secret included, to a new file that only its owner can read
+    Export {
+        id: String,
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+}
+
+#[derive(Args)]
+pub struct Profile {
+    #[command(subcommand)]
+    pub action: ProfileAction,
+}
+
+#[derive(Subcommand)]
+pub enum ProfileAction {
+    /// Make a profile
+    New(ProfileNew),
+    /// List profiles
+    List,
+    /// Show a profile
+    Show { id: String },
+    /// Say what a careful reader would question
+    Lint {
+        /// Name or file
+        id: String,
+    },
+    /// Mark a profile as no longer in use; detection goes on
+    Retire { id: String },
+}
+
+#[derive(Args)]
+pub struct ProfileNew {
+    /// Its public name
+    pub id: String,
+    /// kgw, unigram, gumbel, synthid or sweet
+    #[arg(long, default_value = "kgw")]
+    pub scheme: String,
+    /// A parameter of the scheme, as `name=value`; may be given again
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub parameters: Vec<String>,
+    /// Key to mark with [default: a new one]
+    #[arg(long, value_name = "ID")]
+    pub key: Option<String>,
+    /// What counts once
+    #[arg(long, value_enum, default_value_t)]
+    pub repeats: Repeats,
+    /// Tokenizer file or model folder [default: the bundled model's]
+    #[arg(long, value_name = "PATH")]
+    pub tokenizer: Option<PathBuf>,
+    /// Width of the model's logits [default: from the model folder's config.json]
+    #[arg(long, value_name = "V")]
+    pub vocab_size: Option<u32>,
+    /// Mean entropy of the model's next token, in nats, from which the evidence to expect is simulated
+    #[arg(long, value_name = "NATS", default_value_t = touchmark::detect::DEFAULT_ENTROPY)]
+    pub entropy: f64,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Repeats {
+    /// Mark everything, count each draw once
+    #[default]
+    ScoreOnce,
+    /// Leave a repeated draw unmarked, count its first occurrence
+    SingleTurn,
+}
+
+/// As clap says it when a command is missing.
+pub fn missing_command() -> anyhow::Error {
+    use clap::CommandFactory;
+    let error = Cli::command().error(
+        clap::error::ErrorKind::MissingSubcommand,
+        "a command is missing; `touchmark demo` shows what this is, `touchmark --help` lists the commands",
+    );
+    error.into()
+}

@@ -1,0 +1,31 @@
+//! One file a command.
+
+#[cfg(feature = "bundled")]
+pub mod bundled;
+#[cfg(feature = "bundled")]
+pub mod demo;
+pub mod detect;
+#[cfg(feature = "engine")]
+pub mod entropies;
+#[cfg(feature = "engine")]
+pub mod generate;
+pub mod key;
+pub mod profile;
+
+use std::io::Write;
+
+use crate::output::Exit;
+
+/// Version and licences.
+pub fn licenses() -> anyhow::Result<Exit> {
+    let mut out = anstream::stdout();
+    writeln!(out, "touchmark {}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "Program: MIT OR Apache-2.0.")?;
+    #[cfg(feature = "bundled")]
+    writeln!(
+        out,
+        "\nBundled weights (scribe-16m, scribe-16m-chat): CC BY-SA 4.0. Their card:\n\n{}",
+        bundled::CARD
+    )?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,125 @@
+//! `touchmark profile`: describe ways of marking.
+
+use std::io::Write;
+
+use anyhow::{Context, bail};
+use touchmark::profile::Profile;
+use touchmark::schemes::Spec;
+use touchmark::watermark::Repeats;
+
+use crate::args::{self, Global, ProfileAction, ProfileNew};
+use crate::assemble::{self, NewProfile, TokenizerSource};
+use crate::output::{self, Exit};
+
+pub fn run(global: &Global, args: &args::Profile) -> anyhow::Result<Exit> {
+    let store = assemble::store(global)?;
+    match &args.action {
+        ProfileAction::New(new) => {
+            let profile = create(&store, new)?;
+            profile.lint().iter().for_each(|lint| output::warn(&lint.to_string()));
+            show(global, &profile)
+        }
+        ProfileAction::List => list(global, &store.profiles()?),
+        ProfileAction::Show { id } => show(global, &assemble::profile(&store, id)?),
+        ProfileAction::Lint { id } => lint(global, &assemble::profile(&store, id)?),
+        ProfileAction::Retire { id } => show(global, &store.retire_profile(id, assemble::now())?),
+    }
+}
+
+fn create(store: &touchmark::store::Store, new: &ProfileNew) -> anyhow::Result<Profile> {
+    if !(new.entropy > 0.0 && new.entropy.is_finite()) {
+        bail!("--entropy is {}, but must be a number of nats above 0", new.entropy);
+    }
+    let repeats = match new.repeats {
+        args::Repeats::ScoreOnce => Repeats::ScoreOnce,
+        args::Repeats::SingleTurn => Repeats::SingleTurn,
+    };
+    let made = NewProfile {
+        id: new.id.clone(),
+        scheme: scheme(&new.scheme, &new.parameters)?,
+        repeats,
+        key: new.key.clone(),
+        entropy: new.entropy,
+    };
+    assemble::new_profile(store, made, &tokenizer(new)?)
+}
+
+/// A scheme by name, with parameters in TOML's notation; a word that is no TOML value is text.
+fn scheme(name: &str, parameters: &[String]) -> anyhow::Result<Spec> {
+    if !Spec::NAMES.contains(&name) {
+        bail!("there is no scheme \"{name}\"; schemes: {}", Spec::NAMES.join(", "));
+    }
+    let mut table = toml::Table::new();
+    table.insert("scheme".to_owned(), name.into());
+    for parameter in parameters {
+        let (name, value) =
+            parameter.split_once('=').context(format!("\"{parameter}\" is not name=value"))?;
+        let value = format!("v = {value}")
+            .parse::<toml::Table>()
+            .ok()
+            .and_then(|mut table| table.remove("v"))
+            .unwrap_or_else(|| value.into());
+        table.insert(name.to_owned(), value);
+    }
+    let spec: Spec = table.try_into().context(format!("scheme \"{name}\""))?;
+    spec.scheme().check()?;
+    Ok(spec)
+}
+
+fn tokenizer(new: &ProfileNew) -> anyhow::Result<TokenizerSource> {
+    if let Some(path) = &new.tokenizer {
+        return assemble::tokenizer_source(path, new.vocab_size);
+    }
+    #[cfg(feature = "bundled")]
+    return Ok(super::bundled::tokenizer_source());
+    #[cfg(not(feature = "bundled"))]
+    bail!("this build has no bundled model; name a tokenizer with --tokenizer");
+}
+
+fn list(global: &Global, profiles: &[Profile]) -> anyhow::Result<Exit> {
+    if global.json {
+        output::json(&serde_json::json!({ "profiles": profiles }))?;
+        return Ok(Exit::Done);
+    }
+    if profiles.is_empty() {
+        output::note(global.quiet, "No profiles yet; `touchmark profile new NAME` makes one.");
+    }
+    let mut out = anstream::stdout();
+    for profile in profiles {
+        let state = if profile.retired.is_some() { "retired" } else { "in use" };
+        writeln!(
+            out,
+            "{:<24} {:<10} key {:<18} {:<16} {state}",
+            profile.id,
+            profile.scheme.name(),
+            profile.key_id,
+            profile.tokenizer.name
+        )?;
+    }
+    Ok(Exit::Done)
+}
+
+fn show(global: &Global, profile: &Profile) -> anyhow::Result<Exit> {
+    if global.json {
+        output::json(profile)?;
+    } else {
+        write!(anstream::stdout(), "{}", profile.to_toml()?)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn lint(global: &Global, profile: &Profile) -> anyhow::Result<Exit> {
+    let lints: Vec<String> = profile.lint().iter().map(ToString::to_string).collect();
+    if global.json {
+        output::json(&serde_json::json!({ "profile": profile.id, "warnings": lints }))?;
+        return Ok(Exit::Done);
+    }
+    let mut out = anstream::stdout();
+    for lint in &lints {
+        writeln!(out, "{lint}")?;
+    }
+    if lints.is_empty() {
+        writeln!(out, "nothing to question")?;
+    }
+    Ok(Exit::Done)
+}

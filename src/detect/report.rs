@@ -1,0 +1,126 @@
+//! The row that `detect` writes for each document and profile.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Detection, Detector, Verdict};
+use crate::profile::Profile;
+
+/// One document × one profile. Numbers that may underflow are logarithms.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Version of this form.
+    pub schema: u32,
+    /// The document.
+    pub id: String,
+    /// Where it was read.
+    pub source: String,
+    /// Where in the source it begins, in bytes.
+    pub offset: u64,
+    /// Profile id.
+    pub profile: String,
+    /// Scheme name.
+    pub scheme: String,
+    /// PRF variant.
+    pub prf: String,
+    /// Public name of the key.
+    pub key_id: String,
+    /// What is said.
+    pub verdict: Verdict,
+    /// log₁₀ of the document's p-value for this profile.
+    pub log10_p: f64,
+    /// The same, corrected within the document.
+    pub log10_p_corrected: f64,
+    /// Mean evidence of the scored tokens.
+    pub score: f64,
+    /// Tokens in the document.
+    pub tokens_total: usize,
+    /// Tokens that count.
+    pub tokens_scored: usize,
+    /// Tokens left out because they repeat a draw.
+    pub repeated: usize,
+    /// What `log10_p_corrected` is compared with.
+    pub threshold_log10_p: f64,
+    /// About how many more tokens would do, where the verdict is `insufficient_evidence`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub more_tokens: Option<u64>,
+    /// Marked passages.
+    pub segments: Vec<Segment>,
+    /// What the p-value is averaged over.
+    pub null: String,
+    /// The family of tests that it was corrected for, in words.
+    pub family: String,
+    /// What a reader must know.
+    pub warnings: Vec<String>,
+    /// Version of the program.
+    pub detector_version: String,
+}
+
+/// A marked passage: half-open ranges of tokens and bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Segment {
+    /// First token.
+    pub start: usize,
+    /// Token after the last.
+    pub end: usize,
+    /// First byte.
+    pub byte_start: usize,
+    /// Byte after the last.
+    pub byte_end: usize,
+    /// log₁₀ of its p-value.
+    pub log10_p: f64,
+}
+
+impl Row {
+    /// The row of a detection.
+    pub fn new(id: String, source: String, offset: u64, profile: &Profile, detector: &Detector, found: &Detection) -> Self {
+        Self {
+            verdict: found.verdict,
+            log10_p: finite(found.p.log10()),
+            log10_p_corrected: finite(found.corrected.log10()),
+            score: found.score,
+            tokens_total: found.evidence.total,
+            tokens_scored: found.evidence.scored(),
+            repeated: found.evidence.repeated,
+            threshold_log10_p: detector.threshold_log10_p(),
+            more_tokens: found.more_tokens,
+            family: detector.family().words(),
+            ..Self::error(id, source, offset, profile, Vec::new())
+        }
+    }
+
+    /// The row of a document that could not be examined.
+    pub fn error(id: String, source: String, offset: u64, profile: &Profile, warnings: Vec<String>) -> Self {
+        Self {
+            schema: 1,
+            id,
+            source,
+            offset,
+            profile: profile.id.clone(),
+            scheme: profile.scheme.name().to_owned(),
+            prf: profile.prf.name().to_owned(),
+            key_id: profile.key_id.to_string(),
+            verdict: Verdict::Error,
+            log10_p: 0.0,
+            log10_p_corrected: 0.0,
+            score: 0.0,
+            tokens_total: 0,
+            tokens_scored: 0,
+            repeated: 0,
+            threshold_log10_p: 0.0,
+            more_tokens: None,
+            segments: Vec::new(),
+            null: NULL.to_owned(),
+            family: String::new(),
+            warnings,
+            detector_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// JSON has no infinity.
+fn finite(log10_p: f64) -> f64 {
+    log10_p.max(f64::MIN)
+}
+
+const NULL: &str = "the text is independent of the key; p is exact or an upper bound, averaged over keys; \
+                    assumes the key was fixed before the text; not shown";

@@ -1,0 +1,58 @@
+//! The one place where a null law meets its tail function.
+
+use crate::schemes::Null;
+use crate::stats::{LogP, StatsError, WeightedBits, binomial_sf_ge, gamma_sf_ge, two_gamma_sf_ge};
+
+/// P(sum of `scored` tokens' evidence ≥ `sum`) under the null; 1 when nothing was scored.
+///
+/// # Errors
+/// [`StatsError`] when `sum` is not a number.
+pub fn tail(null: &Null, sum: f64, scored: u64) -> Result<LogP, StatsError> {
+    if scored == 0 {
+        return Ok(LogP::ONE);
+    }
+    match null {
+        Null::Binomial { trials, p } => binomial_sf_ge(sum as u64, scored * u64::from(*trials), *p),
+        Null::Exponential => gamma_sf_ge(sum, scored as f64),
+        Null::TwoExponentials { alpha } => two_gamma_sf_ge(sum, scored, *alpha),
+        Null::WeightedBits { weights } => WeightedBits::from_integers(weights)?.sf_ge(sum as u64, scored),
+    }
+}
+
+/// The smallest total evidence of `scored` tokens that is significant: its tail is at most `threshold`. Infinite when no
+/// total is, as for too few tokens.
+pub fn critical(null: &Null, scored: u64, threshold: LogP) -> f64 {
+    let significant = |sum: f64| tail(null, sum, scored).is_ok_and(|p| p <= threshold);
+    match null {
+        Null::Binomial { trials, .. } => smallest_whole(scored * u64::from(*trials), significant),
+        Null::WeightedBits { weights } => smallest_whole(scored * weights.iter().sum::<u64>(), significant),
+        Null::Exponential | Null::TwoExponentials { .. } => smallest_real(MOST_EXPONENTIAL * scored as f64, significant),
+    }
+}
+
+fn smallest_whole(most: u64, significant: impl Fn(f64) -> bool) -> f64 {
+    if !significant(most as f64) {
+        return f64::INFINITY;
+    }
+    let (mut below, mut enough) = (0, most);
+    while below < enough {
+        let middle = below + (enough - below) / 2;
+        if significant(middle as f64) { enough = middle } else { below = middle + 1 }
+    }
+    enough as f64
+}
+
+fn smallest_real(most: f64, significant: impl Fn(f64) -> bool) -> f64 {
+    if !significant(most) {
+        return f64::INFINITY;
+    }
+    let (mut below, mut enough) = (0.0, most);
+    while enough - below > 1e-9 * most {
+        let middle = 0.5 * (below + enough);
+        if significant(middle) { enough = middle } else { below = middle }
+    }
+    enough
+}
+
+/// A 32-bit word gives at most 32·ln 2 of exponential evidence.
+const MOST_EXPONENTIAL: f64 = 22.181;
