@@ -1,5 +1,6 @@
 //! Touchmark: watermark what a language model writes, and find such marks in any text with exact p-values.
 
+pub mod detect;
 pub mod generate;
 pub mod keys;
 pub mod lm;

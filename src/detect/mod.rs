@@ -21,7 +21,7 @@ use crate::watermark::{Evidence, Watermark};
 
 pub use reference::{DEFAULT_ENTROPY, expected_evidence};
 pub use report::Row;
-pub use tail::{critical, tail};
+pub use tail::Law;
 
 /// What is said of a text. Never that a person wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +53,7 @@ impl Verdict {
 #[derive(Debug)]
 pub struct Detector {
     watermark: Watermark,
+    law: Law,
     fpr: f64,
     family: Family,
     reference: Option<Reference>,
@@ -91,7 +92,8 @@ impl Detector {
         if !(fpr > 0.0 && fpr < 1.0) {
             return Err(DetectError::Fpr { got: fpr });
         }
-        Ok(Self { watermark, fpr, family, reference, enough: OnceLock::new() })
+        let law = Law::new(watermark.null())?;
+        Ok(Self { watermark, law, fpr, family, reference, enough: OnceLock::new() })
     }
 
     /// The mark looked for.
@@ -115,11 +117,10 @@ impl Detector {
     /// [`DetectError::Stats`] never happens for the evidence of a scheme; it is passed on rather than hidden.
     pub fn detect(&self, tokens: &[TokenId], entropies: &[f64]) -> Result<Detection, DetectError> {
         let evidence = self.watermark.score_gated(tokens, entropies);
-        let null = self.watermark.null();
         let (sum, scored) = (evidence.sum(), evidence.scored() as u64);
-        let p = tail(&null, sum, scored)?;
+        let p = self.law.tail(sum, scored)?;
         let corrected = self.family.correct(p);
-        let score = if scored == 0 { 0.0 } else { sum / scored as f64 / null.unit() };
+        let score = if scored == 0 { 0.0 } else { sum / scored as f64 / self.law.null().unit() };
         let (verdict, more_tokens) = self.verdict(corrected, scored);
         Ok(Detection { verdict, p, corrected, score, evidence, more_tokens })
     }
@@ -129,7 +130,9 @@ impl Detector {
             return (Verdict::Detected, None);
         }
         match self.enough() {
-            Some(enough) if scored < enough => (Verdict::InsufficientEvidence, Some(enough - scored)),
+            Some(enough) if scored < enough => {
+                (Verdict::InsufficientEvidence, Some(enough - scored))
+            }
             _ if scored == 0 => (Verdict::InsufficientEvidence, None),
             _ => (Verdict::NotDetected, None),
         }
@@ -139,10 +142,9 @@ impl Detector {
     pub fn enough(&self) -> Option<u64> {
         *self.enough.get_or_init(|| {
             let Reference { mean, sd, .. } = self.reference.as_ref()?;
-            let null = self.watermark.null();
             let threshold = LogP::from_p(self.fpr / self.family.size()).ok()?;
             let alternative = Alternative::new(*mean, *sd).ok()?;
-            alternative.tokens_needed(0.5, MOST_TOKENS, |n| critical(&null, n, threshold))
+            alternative.tokens_needed(0.5, MOST_TOKENS, |n| self.law.critical(n, threshold))
         })
     }
 }

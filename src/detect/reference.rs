@@ -16,21 +16,26 @@ use crate::watermark::{Marked, Repeats, Vocabulary, Watermark};
 /// # Errors
 /// [`SpecError`] for a parameter outside its range.
 pub fn expected_evidence(spec: &Spec, mean_entropy: f64) -> Result<Reference, SpecError> {
-    let vocabulary = Vocabulary { tokenizer: TokenizerHash([0; 32]), size: SIZE as u32, special: Vec::new() };
+    let vocabulary =
+        Vocabulary { tokenizer: TokenizerHash([0; 32]), size: SIZE as u32, special: Vec::new() };
     let key = Key::take(&mut [7; 32]);
-    let watermark = Watermark::new(&key, PrfVariant::TouchmarkV1, spec, &vocabulary, Repeats::ScoreOnce)?;
+    let watermark =
+        Watermark::new(&key, PrfVariant::TouchmarkV1, spec, &vocabulary, Repeats::ScoreOnce)?;
     let mut values = Vec::with_capacity(RUNGS * DRAWS);
     for rung in 0..RUNGS {
         let target = -mean_entropy * (1.0 - (rung as f64 + 0.5) / RUNGS as f64).ln();
-        let logits = zipf(target.min(0.98 * (SIZE as f64).ln()));
+        let mut logits = zipf(target.min(0.98 * (SIZE as f64).ln()));
         for draw in 0..DRAWS {
+            // Another token is the likeliest each time: one list for all positions must not meet the same one again.
+            logits.rotate_right(STRIDE);
             values.extend(one_token(&watermark, &logits, (rung * DRAWS + draw) as u32));
         }
     }
     let count = values.len().max(1) as f64;
     let mean = values.iter().sum::<f64>() / count;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
-    let source = format!("simulated, next-token entropies exponential with mean {mean_entropy} nats");
+    let source =
+        format!("simulated, next-token entropies exponential with mean {mean_entropy} nats");
     Ok(Reference { mean, sd: variance.sqrt().max(1e-6), source })
 }
 
@@ -38,11 +43,13 @@ pub fn expected_evidence(spec: &Spec, mean_entropy: f64) -> Result<Reference, Sp
 fn one_token(watermark: &Watermark, logits: &[f32], number: u32) -> Option<f64> {
     let width = watermark.spec().scheme().seeding().width();
     let mut text: Vec<TokenId> = (0..width as u32).map(|i| number.wrapping_mul(64) + i).collect();
-    let mut sampler = Sampler::new(Sampling { seed: u64::from(number), ..Sampling::default() }, 0).ok()?;
+    let mut sampler =
+        Sampler::new(Sampling { seed: u64::from(number), ..Sampling::default() }, 0).ok()?;
     let mut candidates = Candidates::default();
     candidates.load(logits);
     let nats = entropy(logits);
-    let token = match watermark.embedder().mark(&text, &mut candidates, Some(nats), sampler.noise()) {
+    let token = match watermark.embedder().mark(&text, &mut candidates, Some(nats), sampler.noise())
+    {
         Marked::Yes(Pick::Token(token)) => token,
         Marked::Yes(Pick::Sample) | Marked::No(_) => sampler.choose(&mut candidates),
     };
@@ -52,7 +59,8 @@ fn one_token(watermark: &Watermark, logits: &[f32], number: u32) -> Option<f64> 
 
 /// Logits of p_r ∝ r^−s with s chosen for the entropy.
 fn zipf(nats: f64) -> Vec<f32> {
-    let logits = |s: f64| -> Vec<f32> { (1..=SIZE).map(|rank| (-s * (rank as f64).ln()) as f32).collect() };
+    let logits =
+        |s: f64| -> Vec<f32> { (1..=SIZE).map(|rank| (-s * (rank as f64).ln()) as f32).collect() };
     let (mut flat, mut steep) = (0.0, 40.0);
     for _ in 0..40 {
         let middle = 0.5 * (flat + steep);
@@ -65,5 +73,6 @@ fn zipf(nats: f64) -> Vec<f32> {
 pub const DEFAULT_ENTROPY: f64 = 2.0;
 
 const SIZE: usize = 1024;
+const STRIDE: usize = 389;
 const RUNGS: usize = 48;
 const DRAWS: usize = 24;

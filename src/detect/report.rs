@@ -72,7 +72,14 @@ pub struct Segment {
 
 impl Row {
     /// The row of a detection.
-    pub fn new(id: String, source: String, offset: u64, profile: &Profile, detector: &Detector, found: &Detection) -> Self {
+    pub fn new(
+        id: String,
+        source: String,
+        offset: u64,
+        profile: &Profile,
+        detector: &Detector,
+        found: &Detection,
+    ) -> Self {
         Self {
             verdict: found.verdict,
             log10_p: finite(found.p.log10()),
@@ -89,7 +96,13 @@ impl Row {
     }
 
     /// The row of a document that could not be examined.
-    pub fn error(id: String, source: String, offset: u64, profile: &Profile, warnings: Vec<String>) -> Self {
+    pub fn error(
+        id: String,
+        source: String,
+        offset: u64,
+        profile: &Profile,
+        warnings: Vec<String>,
+    ) -> Self {
         Self {
             schema: 1,
             id,

@@ -3,30 +3,67 @@
 use crate::schemes::Null;
 use crate::stats::{LogP, StatsError, WeightedBits, binomial_sf_ge, gamma_sf_ge, two_gamma_sf_ge};
 
-/// P(sum of `scored` tokens' evidence ≥ `sum`) under the null; 1 when nothing was scored.
-///
-/// # Errors
-/// [`StatsError`] when `sum` is not a number.
-pub fn tail(null: &Null, sum: f64, scored: u64) -> Result<LogP, StatsError> {
-    if scored == 0 {
-        return Ok(LogP::ONE);
-    }
-    match null {
-        Null::Binomial { trials, p } => binomial_sf_ge(sum as u64, scored * u64::from(*trials), *p),
-        Null::Exponential => gamma_sf_ge(sum, scored as f64),
-        Null::TwoExponentials { alpha } => two_gamma_sf_ge(sum, scored, *alpha),
-        Null::WeightedBits { weights } => WeightedBits::from_integers(weights)?.sf_ge(sum as u64, scored),
-    }
+/// The law of a text's total evidence under the null, made once for a mark.
+#[derive(Debug)]
+pub struct Law {
+    null: Null,
+    weighted: Option<WeightedBits>,
 }
 
-/// The smallest total evidence of `scored` tokens that is significant: its tail is at most `threshold`. Infinite when no
-/// total is, as for too few tokens.
-pub fn critical(null: &Null, scored: u64, threshold: LogP) -> f64 {
-    let significant = |sum: f64| tail(null, sum, scored).is_ok_and(|p| p <= threshold);
-    match null {
-        Null::Binomial { trials, .. } => smallest_whole(scored * u64::from(*trials), significant),
-        Null::WeightedBits { weights } => smallest_whole(scored * weights.iter().sum::<u64>(), significant),
-        Null::Exponential | Null::TwoExponentials { .. } => smallest_real(MOST_EXPONENTIAL * scored as f64, significant),
+impl Law {
+    /// The law whose single tokens follow `null`.
+    ///
+    /// # Errors
+    /// [`StatsError`] for weights that are no weights.
+    pub fn new(null: Null) -> Result<Self, StatsError> {
+        let weighted = match &null {
+            Null::WeightedBits { weights } => Some(WeightedBits::from_integers(weights)?),
+            _ => None,
+        };
+        Ok(Self { null, weighted })
+    }
+
+    /// The law of one token's evidence.
+    pub fn null(&self) -> &Null {
+        &self.null
+    }
+
+    /// P(sum of `scored` tokens' evidence ≥ `sum`); 1 when nothing was scored.
+    ///
+    /// # Errors
+    /// [`StatsError`] when `sum` is not a number.
+    pub fn tail(&self, sum: f64, scored: u64) -> Result<LogP, StatsError> {
+        if scored == 0 {
+            return Ok(LogP::ONE);
+        }
+        match (&self.null, &self.weighted) {
+            (_, Some(weighted)) => weighted.sf_ge(sum, scored),
+            (Null::Binomial { trials, p }, _) => {
+                binomial_sf_ge(sum as u64, scored * u64::from(*trials), *p)
+            }
+            (Null::Exponential, _) => gamma_sf_ge(sum, scored as f64),
+            (Null::TwoExponentials { alpha }, _) => two_gamma_sf_ge(sum, scored, *alpha),
+            (Null::WeightedBits { weights }, None) => {
+                WeightedBits::from_integers(weights)?.sf_ge(sum, scored)
+            }
+        }
+    }
+
+    /// The smallest total evidence of `scored` tokens that is significant: its tail is at most `threshold`. Infinite when
+    /// no total is, as for too few tokens.
+    pub fn critical(&self, scored: u64, threshold: LogP) -> f64 {
+        let significant = |sum: f64| self.tail(sum, scored).is_ok_and(|p| p <= threshold);
+        match &self.null {
+            Null::Binomial { trials, .. } => {
+                smallest_whole(scored * u64::from(*trials), significant)
+            }
+            Null::WeightedBits { weights } => {
+                smallest_whole(scored * weights.iter().sum::<u64>(), significant)
+            }
+            Null::Exponential | Null::TwoExponentials { .. } => {
+                smallest_real(MOST_EXPONENTIAL * scored as f64, significant)
+            }
+        }
     }
 }
 
