@@ -10,6 +10,7 @@
 //! | green lists of fixed size | hypergeometric | [`hypergeometric_sf_ge`] |
 //! | exponential evidence | gamma | [`gamma_sf_ge`] |
 //! | two exponential draws a token | two gammas | [`two_gamma_sf_ge`] |
+//! | weighted layers of fair bits | weighted binomials | [`WeightedBits`] |
 //!
 //! This module imports nothing from the rest of the crate.
 
@@ -21,6 +22,7 @@ mod logp;
 mod normal;
 mod special;
 mod two_gamma;
+mod weighted_bits;
 
 pub use binomial::{binomial_ln_pmf, binomial_sf_ge};
 pub use error::StatsError;
@@ -29,3 +31,4 @@ pub use hypergeometric::hypergeometric_sf_ge;
 pub use logp::LogP;
 pub use normal::normal_sf_ge;
 pub use two_gamma::two_gamma_sf_ge;
+pub use weighted_bits::WeightedBits;
