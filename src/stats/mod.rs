@@ -15,20 +15,38 @@
 //! This module imports nothing from the rest of the crate.
 
 mod binomial;
+mod combine;
 mod error;
+mod evalue;
+mod family;
 mod gamma;
+#[cfg(test)]
+mod golden;
 mod hypergeometric;
+mod interval;
+mod ks;
 mod logp;
 mod normal;
+mod permutation;
+mod power;
+mod roc;
 mod special;
 mod two_gamma;
 mod weighted_bits;
 
 pub use binomial::{binomial_ln_pmf, binomial_sf_ge};
+pub use combine::{benjamini_hochberg, benjamini_yekutieli, bonferroni, holm};
 pub use error::StatsError;
+pub use evalue::{EProcess, EValue};
+pub use family::{Factor, Family};
 pub use gamma::gamma_sf_ge;
 pub use hypergeometric::hypergeometric_sf_ge;
+pub use interval::{Interval, clopper_pearson};
+pub use ks::{Ks, ks_uniform, ks_valid};
 pub use logp::LogP;
 pub use normal::normal_sf_ge;
+pub use permutation::{permutation_p, randomised_p};
+pub use power::Alternative;
+pub use roc::{Rate, TprAtFpr, auroc, rate_at_p, tpr_at_fpr};
 pub use two_gamma::two_gamma_sf_ge;
 pub use weighted_bits::WeightedBits;

@@ -106,8 +106,25 @@ proptest! {
     }
 
     #[test]
+    fn falls_with_s_and_mirrors(n in 50u64..3000, at in 0.3f64..0.7) {
+        let law = WeightedBits::from_integers(&linear(30)).unwrap();
+        let top = n * linear(30).iter().sum::<u64>();
+        let s = (at * top as f64) as u64;
+        let (ge, gt) = (law.sf_ge(s as f64, n).unwrap(), law.sf_ge((s + 1) as f64, n).unwrap());
+        // Neighbouring points differ by less than the accuracy in the far lower tail, where p is next to one.
+        prop_assert!(gt.log10() <= ge.log10() * (1.0 - 1e-9));
+        let mirrored = law.sf_ge((top - s + 1) as f64, n).unwrap();
+        prop_assert!((ge.p() + mirrored.p() - 1.0).abs() < 1e-10);
+    }
+}
+
+proptest! {
+    // Few, small cases: the exact lattice that it compares with is fine, and slow for few tokens.
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
     fn rounding_up_is_an_upper_bound_within_the_slack(
-        thousandths in prop::collection::vec(1u64..60_000, 2..5), n in 1u64..30, z in 0.0f64..4.0,
+        thousandths in prop::collection::vec(1u64..12_000, 2..5), n in 1u64..30, z in 0.0f64..4.0,
     ) {
         let exact = WeightedBits::from_integers(&thousandths).unwrap();
         let rounded = WeightedBits::new(&thousandths.iter().map(|&w| w as f64 / 1000.0).collect::<Vec<_>>()).unwrap();
@@ -118,17 +135,5 @@ proptest! {
         prop_assert!(bound.log10() >= truth.log10() * (1.0 + 1e-9));
         let lowered = exact.sf_ge((s - 1000.0 * rounded.slack(n)).floor(), n).unwrap();
         prop_assert!(bound.log10() <= lowered.log10() * (1.0 - 1e-9));
-    }
-
-    #[test]
-    fn falls_with_s_and_mirrors(n in 50u64..3000, at in 0.3f64..0.7) {
-        let law = WeightedBits::from_integers(&linear(30)).unwrap();
-        let top = n * linear(30).iter().sum::<u64>();
-        let s = (at * top as f64) as u64;
-        let (ge, gt) = (law.sf_ge(s as f64, n).unwrap(), law.sf_ge((s + 1) as f64, n).unwrap());
-        // Neighbouring points differ by less than the accuracy in the far lower tail, where p is next to one.
-        prop_assert!(gt.log10() <= ge.log10() * (1.0 - 1e-9));
-        let mirrored = law.sf_ge((top - s + 1) as f64, n).unwrap();
-        prop_assert!((ge.p() + mirrored.p() - 1.0).abs() < 1e-10);
     }
 }
