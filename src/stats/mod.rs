@@ -1,1 +1,52 @@
 //! Statistics: exact tails in log space, corrections, power. The only place where a p-value is made.
+//!
+//! A tail function is named after its law and its inequality: `binomial_sf_ge(k, n, p)` is P(K ≥ k), as a [`LogP`]. Each is exact or,
+//! where its page says so, an upper bound. None subtracts a distribution function from one, none uses a normal approximation, and
+//! log₁₀ p keeps a relative accuracy of 10⁻⁹ from 10⁻⁶ (p next to 1) to 10⁴ and beyond, checked against arbitrary-precision values.
+//!
+//! | null of | law | function |
+//! |---|---|---|
+//! | green-list counts | binomial | [`binomial_sf_ge`] |
+//! | green lists of fixed size | hypergeometric | [`hypergeometric_sf_ge`] |
+//! | exponential evidence | gamma | [`gamma_sf_ge`] |
+//! | two exponential draws a token | two gammas | [`two_gamma_sf_ge`] |
+//! | weighted layers of fair bits | weighted binomials | [`WeightedBits`] |
+//!
+//! This module imports nothing from the rest of the crate.
+
+mod binomial;
+mod combine;
+mod error;
+mod evalue;
+mod family;
+mod gamma;
+#[cfg(test)]
+mod golden;
+mod hypergeometric;
+mod interval;
+mod ks;
+mod logp;
+mod normal;
+mod permutation;
+mod power;
+mod roc;
+mod special;
+mod two_gamma;
+mod weighted_bits;
+
+pub use binomial::{binomial_ln_pmf, binomial_sf_ge};
+pub use combine::{benjamini_hochberg, benjamini_yekutieli, bonferroni, holm};
+pub use error::StatsError;
+pub use evalue::{EProcess, EValue};
+pub use family::{Factor, Family};
+pub use gamma::gamma_sf_ge;
+pub use hypergeometric::hypergeometric_sf_ge;
+pub use interval::{Interval, clopper_pearson};
+pub use ks::{Ks, ks_uniform, ks_valid};
+pub use logp::LogP;
+pub use normal::normal_sf_ge;
+pub use permutation::{permutation_p, randomised_p};
+pub use power::Alternative;
+pub use roc::{Rate, TprAtFpr, auroc, rate_at_p, tpr_at_fpr};
+pub use two_gamma::two_gamma_sf_ge;
+pub use weighted_bits::WeightedBits;
