@@ -37,7 +37,8 @@ fn step(
 }
 
 fn embed(c: &mut Criterion) {
-    let self_seeded = Spec::Kgw(Kgw { seeding: KgwSeeding::SelfAnchored, context_width: 4, ..Kgw::default() });
+    let self_seeded =
+        Spec::Kgw(Kgw { seeding: KgwSeeding::SelfAnchored, context_width: 4, ..Kgw::default() });
     let schemes = [
         ("none", None),
         ("kgw h=2", Some(Spec::Kgw(Kgw::default()))),
@@ -54,19 +55,36 @@ fn embed(c: &mut Criterion) {
         for top_k in [0, 100] {
             let mut group = c.benchmark_group(format!("step, V = {size}, top-k {top_k}"));
             for (name, spec) in &schemes {
-                let vocabulary = Vocabulary { tokenizer: TokenizerHash([0; 32]), size, special: Vec::new() };
+                let vocabulary =
+                    Vocabulary { tokenizer: TokenizerHash([0; 32]), size, special: Vec::new() };
                 let key = Key::take(&mut [1; 32]);
                 let mark = spec.as_ref().and_then(|spec| {
-                    Watermark::new(&key, PrfVariant::TouchmarkV1, spec, &vocabulary, Repeats::ScoreOnce).ok()
+                    Watermark::new(
+                        &key,
+                        PrfVariant::TouchmarkV1,
+                        spec,
+                        &vocabulary,
+                        Repeats::ScoreOnce,
+                    )
+                    .ok()
                 });
                 let mut embedder = mark.as_ref().map(Watermark::embedder);
-                let Ok(mut sampler) = Sampler::new(Sampling { top_k, ..Sampling::default() }, 0) else { continue };
+                let Ok(mut sampler) = Sampler::new(Sampling { top_k, ..Sampling::default() }, 0)
+                else {
+                    continue;
+                };
                 let mut candidates = Candidates::default();
                 let mut output: Vec<TokenId> = vec![0, 1, 2, 3];
                 group.bench_function(BenchmarkId::from_parameter(name), |b| {
                     b.iter(|| {
                         output[3] = output[3].wrapping_add(1);
-                        step(embedder.as_mut(), &output, black_box(&logits), &mut sampler, &mut candidates)
+                        step(
+                            embedder.as_mut(),
+                            &output,
+                            black_box(&logits),
+                            &mut sampler,
+                            &mut candidates,
+                        )
                     });
                 });
             }

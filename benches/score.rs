@@ -16,7 +16,8 @@ fn score(c: &mut Criterion) {
             (50_000.0_f64.powf(uniform)) as TokenId
         })
         .collect();
-    let vocabulary = Vocabulary { tokenizer: TokenizerHash([0; 32]), size: 152_000, special: vec![0, 1, 2, 3] };
+    let vocabulary =
+        Vocabulary { tokenizer: TokenizerHash([0; 32]), size: 152_000, special: vec![0, 1, 2, 3] };
     let mut group = c.benchmark_group("score");
     group.throughput(Throughput::Elements(ids.len() as u64));
     let kgw = |context_width, seeding| Spec::Kgw(Kgw { context_width, seeding, ..Kgw::default() });
@@ -28,10 +29,18 @@ fn score(c: &mut Criterion) {
         ("gumbel h=4", Spec::Gumbel(Gumbel::default())),
         ("gumbel dual h=4", Spec::Gumbel(Gumbel { alpha: Some(0.1), ..Gumbel::default() })),
         ("synthid m=30 mean", Spec::SynthId(SynthId::default())),
-        ("synthid m=30 weighted", Spec::SynthId(SynthId { weighting: Weighting::WeightedMean, ..SynthId::default() })),
+        (
+            "synthid m=30 weighted",
+            Spec::SynthId(SynthId { weighting: Weighting::WeightedMean, ..SynthId::default() }),
+        ),
     ] {
-        let mark =
-            Watermark::new(&Key::take(&mut [1; 32]), PrfVariant::TouchmarkV1, &spec, &vocabulary, Repeats::ScoreOnce);
+        let mark = Watermark::new(
+            &Key::take(&mut [1; 32]),
+            PrfVariant::TouchmarkV1,
+            &spec,
+            &vocabulary,
+            Repeats::ScoreOnce,
+        );
         let Ok(mark) = mark else { continue };
         group.bench_function(name, |b| b.iter(|| mark.score(black_box(&ids)).sum()));
     }

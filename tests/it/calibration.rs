@@ -13,7 +13,7 @@ use touchmark::detect::Law;
 use touchmark::prf::PrfVariant;
 use touchmark::sampling::Noise;
 use touchmark::schemes::{Gumbel, Kgw, KgwSeeding, Null, Spec, Sweet, SynthId, Unigram, Weighting};
-use touchmark::stats::{LogP, binomial_sf_ge, ks_uniform};
+use touchmark::stats::{binomial_sf_ge, ks_uniform, randomised_p};
 use touchmark::tokenizer::HfTokenizer;
 use touchmark::tokens::{TokenId, Tokenize};
 use touchmark::watermark::{Repeats, Vocabulary, Watermark};
@@ -161,13 +161,13 @@ fn p_values(
 
 /// P(X > x) + U·P(X = x) for laws on whole numbers, P(X ≥ x) else.
 fn randomised(law: &Law, sum: f64, scored: u64, uniform: f64) -> f64 {
-    let at_least = law.tail(sum, scored).unwrap().p();
+    let at_least = law.tail(sum, scored).unwrap();
     match law.null() {
         Null::Binomial { .. } | Null::WeightedBits { .. } => {
-            let above = law.tail(sum + 1.0, scored).unwrap_or(LogP::ZERO).p();
-            above + uniform * (at_least - above)
+            let above = law.tail(sum + 1.0, scored).unwrap();
+            randomised_p(above, at_least, uniform).unwrap().p()
         }
-        _ => at_least,
+        _ => at_least.p(),
     }
 }
 
@@ -189,11 +189,11 @@ fn check(name: &str, spec: &Spec, p: &[f64], cells: usize) -> Vec<String> {
     }
     let ks = ks_uniform(p).unwrap();
     if ks.p.p() < alpha {
-        faults.push(format!("{name}: KS distance {} has log10 p {}", ks.statistic, ks.p));
+        faults.push(format!("{name}: KS distance {} has log10 p {}", ks.distance, ks.p));
     }
     println!(
         "{name:<40}{pairs:>9}{:>9.4}{:>9.4}{:>9.5}{:>9.4}",
-        rates[0], rates[1], rates[2], ks.statistic
+        rates[0], rates[1], rates[2], ks.distance
     );
     faults
 }
