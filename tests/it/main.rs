@@ -1,1 +1,4 @@
 //! Tests that cross modules.
+
+#[cfg(feature = "engine")]
+mod engine;
