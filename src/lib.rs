@@ -1,21 +1,75 @@
 //! Touchmark: watermark what a language model writes, and find such marks in any text with exact p-values.
+//!
+//! A watermark is a keyed pattern in the choice of words. Whoever holds the key can say, from a text alone, how rarely
+//! text without the mark would look this marked; nobody else can see it. This crate makes marks ([`generate`]) and reads
+//! them ([`detect`]); a key and a scheme together are a [`Watermark`](watermark::Watermark). The [`manual`] has the
+//! schemes, the statistics, the formats and what a mark cannot prove.
+//!
+//! ```
+//! use touchmark::{detect::Detector, keys::Key, prf::PrfVariant, sampling::*, schemes::*, stats::Family};
+//! use touchmark::{tokens::TokenizerHash, watermark::*};
+//!
+//! let vocabulary = Vocabulary { tokenizer: TokenizerHash::of(b"a toy"), size: 1000, special: vec![] };
+//! let mark = Watermark::new(&Key::generate()?, PrfVariant::TouchmarkV1, &Spec::Gumbel(Gumbel::default()), &vocabulary, Repeats::ScoreOnce)?;
+//! let (mut text, mut candidates) = (vec![], Candidates::default());
+//! let (mut embedder, mut sampler) = (mark.embedder(), Sampler::new(Sampling::default(), 0)?);
+//! for _ in 0..60 {
+//!     candidates.load(&[0.0; 1000]); // a toy model: every token equally likely
+//!     let marked = embedder.mark(&text, &mut candidates, None, sampler.noise());
+//!     text.push(if let Marked::Yes(Pick::Token(token)) = marked { token } else { sampler.choose(&mut candidates) });
+//! }
+//! let found = Detector::new(mark, 1e-6, Family::one(), None)?.detect(&text, &[])?;
+//! assert!(found.p.log10() < -30.0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The map
+//!
+//! ```text
+//!               key + spec
+//!                   │
+//!   text ids ─► Watermark ◄── prf: Draw(context)       one source of randomness
+//!      │         │      │
+//!  generate   embed   evidence ─► detect ─► LogP, Verdict, Row
+//!    (lm)
+//!  adapters: tokenizer  corpus  engine  store          program: src/bin/touchmark
+//! ```
+//!
+//! | layer | modules | may do |
+//! |---|---|---|
+//! | 0 | [`tokens`], [`keys`], [`stats`] | values and laws |
+//! | 1 | [`prf`], [`sampling`], [`lm`] | randomness, choice, traits |
+//! | 2 | [`schemes`], [`watermark`], [`profile`] | what a mark is |
+//! | 3 | [`mod@generate`], [`detect`] | making and reading |
+//! | 5 | `tokenizer`, `corpus`, `engine`, `store` | files, heavy crates; one feature each |
+//!
+//! A module imports only from layers above its own; `tests/layering.rs` holds the table. Reading order: [`tokens`],
+//! [`prf`], [`schemes`] (`kgw`), [`watermark`], [`detect`]; then you know the project.
+//!
+//! To add a scheme, write one file in `schemes/` and one line in `schemes/mod.rs`.
+
+pub mod keys;
+pub mod stats;
+pub mod tokens;
+
+pub mod lm;
+pub mod prf;
+pub mod sampling;
+
+pub mod profile;
+pub mod schemes;
+pub mod watermark;
 
 pub mod detect;
 pub mod generate;
-pub mod keys;
-pub mod lm;
-pub mod prf;
-pub mod profile;
-pub mod sampling;
-pub mod schemes;
-pub mod stats;
-pub mod tokens;
-pub mod watermark;
-
-#[cfg(feature = "tokenizer")]
-pub mod tokenizer;
 
 #[cfg(feature = "corpus")]
 pub mod corpus;
+#[cfg(feature = "engine")]
+pub mod engine;
 #[cfg(feature = "store")]
 pub mod store;
+#[cfg(feature = "tokenizer")]
+pub mod tokenizer;
+
+pub mod manual;

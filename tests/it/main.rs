@@ -4,4 +4,6 @@
 mod calibration;
 mod common;
 mod conformance;
+#[cfg(feature = "engine")]
+mod engine;
 mod prf;

@@ -1,0 +1,190 @@
+//! Runs Llama-shaped language models on the CPU.
+//!
+//! [`Llama`] implements [`LanguageModel`](crate::lm::LanguageModel). Reading order: `config` (what a model is),
+//! `weights` (how it comes from files), `matrix` and `kernel` (products), `cache` and `attention`, `ops` (everything
+//! row-wise), `llama` (the model).
+//!
+//! # What a row is worth
+//! The logits of a position depend on the ids up to it and on nothing else, *to the last bit*: not on how the ids were
+//! cut into steps, nor on what other sequences were in a step, nor on the number of threads, nor on the vector width of
+//! the processor, as long as it has fused multiply-add. A text generated in a batch is the text generated alone.
+//!
+//! # Threads
+//! See [`set_threads`].
+
+mod attention;
+mod cache;
+mod config;
+mod kernel;
+mod llama;
+mod matrix;
+mod ops;
+mod threads;
+mod weights;
+
+use std::path::PathBuf;
+
+pub use config::Config;
+pub use llama::Llama;
+pub use threads::set_threads;
+
+/// Why a model could not be loaded, or memory for a sequence not be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// A file could not be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A directory without weights.
+    #[error(
+        "{} has neither model.safetensors nor model.safetensors.index.json; give the directory of a model in safetensors format",
+        dir.display()
+    )]
+    NoWeights {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The only weights are a Python pickle, which can run code when it is read.
+    #[error(
+        "{} is a Python pickle, which can run code when it is read, and is not opened; convert the model to safetensors",
+        path.display()
+    )]
+    PickleOnly {
+        /// The pickle.
+        path: PathBuf,
+    },
+    /// `config.json` is not a JSON object.
+    #[error("config.json is not a JSON object; download the model again")]
+    ConfigSyntax(#[source] serde_json::Error),
+    /// A field of `config.json` is missing or makes no sense.
+    #[error(
+        "config.json: {field} is {value}, expected {expected}; the model's configuration is damaged or incomplete"
+    )]
+    ConfigField {
+        /// Its name.
+        field: &'static str,
+        /// Its value as JSON, or "absent".
+        value: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// `config.json` asks for something that this engine does not compute.
+    #[error(
+        "config.json: {field} is {value}, only {supported} is supported; choose a plain Llama model"
+    )]
+    Unsupported {
+        /// The field.
+        field: &'static str,
+        /// Its value as JSON.
+        value: String,
+        /// What is supported.
+        supported: String,
+    },
+    /// The length of a safetensors header is beyond its file, or beyond reason.
+    #[error(
+        "{file} is not a complete safetensors file: header of {header_len} bytes in a file of {file_len}; download it again"
+    )]
+    HeaderLength {
+        /// The file.
+        file: String,
+        /// Length that its first eight bytes claim.
+        header_len: u64,
+        /// Its length.
+        file_len: u64,
+    },
+    /// A safetensors header, or an index of shards, that is malformed or contradicts itself.
+    #[error("{file} has a damaged header; download it again")]
+    Header {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// A safetensors file is shorter or longer than its header says.
+    #[error("{file} has {found} bytes where {expected} are expected; download it again")]
+    FileLength {
+        /// The file.
+        file: String,
+        /// Length according to the header.
+        expected: u64,
+        /// Its length.
+        found: u64,
+    },
+    /// An index names a shard that is no file beside it.
+    #[error("{} names the shard \"{shard}\", which is not a .safetensors file beside it; download the model again", index.display())]
+    ShardName {
+        /// The index.
+        index: PathBuf,
+        /// The name.
+        shard: String,
+    },
+    /// Two shards hold a tensor of one name.
+    #[error("tensor {tensor} is in two shards; download the model again")]
+    DuplicateTensor {
+        /// The tensor.
+        tensor: String,
+    },
+    /// A tensor that the configuration calls for is not there.
+    #[error(
+        "tensor {tensor} is missing; the weights do not belong to this config.json, or a shard is missing"
+    )]
+    MissingTensor {
+        /// The tensor.
+        tensor: String,
+    },
+    /// A tensor that a Llama does not have: ignoring it would compute another model.
+    #[error("tensor {tensor} is not part of a Llama model; this architecture is not supported")]
+    UnexpectedTensor {
+        /// The tensor.
+        tensor: String,
+    },
+    /// A tensor's shape contradicts the configuration.
+    #[error(
+        "tensor {tensor} has shape {found:?} where config.json asks for {expected:?}; the two do not belong together"
+    )]
+    Shape {
+        /// The tensor.
+        tensor: String,
+        /// Shape by the configuration.
+        expected: Vec<usize>,
+        /// Shape in the file.
+        found: Vec<usize>,
+    },
+    /// A tensor's number format is not supported.
+    #[error(
+        "tensor {tensor} has dtype {found}; only F32, F16 and BF16 are supported, choose an unquantised model"
+    )]
+    Dtype {
+        /// The tensor.
+        tensor: String,
+        /// Its dtype.
+        found: String,
+    },
+    /// A weight is NaN or infinite.
+    #[error(
+        "tensor {tensor} holds NaN or an infinity at element {index}; the weights are damaged, download them again"
+    )]
+    NotFinite {
+        /// The tensor.
+        tensor: String,
+        /// Index of the first such element, row-major.
+        index: usize,
+    },
+    /// Not enough memory.
+    #[error("no memory for {bytes} more bytes; close other sequences or choose a smaller model")]
+    Memory {
+        /// What was asked for.
+        bytes: usize,
+    },
+    /// A tensor is not where this engine computes.
+    #[error("a tensor is not on the CPU; load the model on the CPU")]
+    NotOnCpu,
+    /// candle failed.
+    #[error("the tensor library failed")]
+    Candle(#[from] candle_core::Error),
+}

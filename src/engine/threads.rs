@@ -1,0 +1,87 @@
+//! How many threads compute, and loops shared among them.
+
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use candle_core::utils::barrier_pool;
+
+/// Zero until [`set_threads`] is called.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// Multiply-adds below which waking another thread costs more than it saves.
+const WORTH_SHARING: usize = 1 << 18;
+
+/// Sets how many threads the engine computes on, for the whole process; at least one.
+///
+/// The results do not depend on it, to the last bit. It takes effect at the next
+/// [`step`](crate::lm::LanguageModel::step). candle's pool of workers bounds it: the number of physical cores, or the
+/// environment variable `CANDLE_NUM_THREADS` (else `RAYON_NUM_THREADS`) when the first model ran.
+pub fn set_threads(threads: usize) {
+    THREADS.store(threads.max(1), Ordering::Relaxed);
+}
+
+fn threads() -> usize {
+    match THREADS.load(Ordering::Relaxed) {
+        0 => 1,
+        threads => threads,
+    }
+}
+
+/// Calls `body` once with each of `0..items`, on several threads when `work` multiply-adds an item make it worth while.
+pub(super) fn for_each(items: usize, work: usize, body: impl Fn(usize) + Sync) {
+    let threads = threads().min(items);
+    if threads < 2 || items.saturating_mul(work) < WORTH_SHARING {
+        return (0..items).for_each(body);
+    }
+    let pool = barrier_pool();
+    // A shared counter, so that a thread that the system holds up does not hold up the others. Grabs are of several
+    // items, for neighbouring panels share pages.
+    let grab = items.div_ceil(threads * 4);
+    let next = AtomicUsize::new(0);
+    pool.execute(|worker| {
+        // The caller is the worker with the highest number.
+        if worker < pool.n_workers() && worker + 1 >= threads {
+            return;
+        }
+        loop {
+            let first = next.fetch_add(grab, Ordering::Relaxed);
+            if first >= items {
+                return;
+            }
+            (first..items.min(first + grab)).for_each(&body);
+        }
+    });
+}
+
+/// A row-major matrix that several threads write, each its own parts.
+pub(super) struct SharedRows<'a> {
+    start: *mut f32,
+    len: usize,
+    width: usize,
+    owner: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: the only access is `write`, whose contract forbids overlapping writes, and the borrow of the slice lasts as
+// long as this value.
+unsafe impl Sync for SharedRows<'_> {}
+
+impl<'a> SharedRows<'a> {
+    /// Shares `rows`, each `width` wide.
+    pub(super) fn new(rows: &'a mut [f32], width: usize) -> Self {
+        Self { start: rows.as_mut_ptr(), len: rows.len(), width, owner: PhantomData }
+    }
+
+    /// Writes `values` into `row`, from `column` on.
+    ///
+    /// # Safety
+    /// No two threads write the same place.
+    pub(super) unsafe fn write(&self, row: usize, column: usize, values: &[f32]) {
+        let offset = row * self.width + column;
+        assert!(column + values.len() <= self.width && offset + values.len() <= self.len);
+        // SAFETY: in bounds by the check above, exclusive by the caller's promise; `values` cannot overlap the borrowed
+        // slice.
+        unsafe {
+            std::ptr::copy_nonoverlapping(values.as_ptr(), self.start.add(offset), values.len())
+        };
+    }
+}
