@@ -288,7 +288,7 @@ mod models {
     /// The model in a folder, or a bundled one (the chat one for conversations).
     pub fn model(global: &Global, folder: Option<&Path>, chat: bool) -> anyhow::Result<Model> {
         if let Some(threads) = global.threads {
-            touchmark::engine::set_threads(threads)?;
+            touchmark::engine::set_threads(threads);
         }
         match folder {
             Some(folder) => from_folder(folder),

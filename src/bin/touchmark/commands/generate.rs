@@ -8,10 +8,10 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
-use touchmark::generate::{Answer, FinishReason, Output, Request, generate};
+use touchmark::generate::{Answer, Ends, FinishReason, Output, Request, generate};
 use touchmark::sampling::Sampling;
 use touchmark::store::Store;
-use touchmark::tokenizer::Message;
+use touchmark::tokenizer::{HfTokenizer, Message};
 use touchmark::tokens::{TokenId, Tokenize};
 use touchmark::watermark::{Unmarked, Watermark};
 
@@ -218,40 +218,26 @@ impl Writer<'_> {
         if file.is_none() && self.args.prompt.is_some() && jobs.len() == 1 && !self.global.json {
             return self.stream(model, &jobs[0]);
         }
-        let answers = self.answers(model, &jobs)?;
+        let Model { lm, tokenizer, ends, .. } = model;
+        let watermark = self.mark.as_ref().map(|(_, watermark)| watermark);
+        let answers = jobs
+            .iter()
+            .map(|job| begin(job, watermark, tokenizer, ends))
+            .collect::<anyhow::Result<_>>()?;
         let bar = output::progress(
             self.global.no_progress || self.global.quiet,
             jobs.len() as u64,
             "writing",
         );
         let mut failed = Ok(());
-        generate(
-            model.lm.as_mut(),
-            answers,
-            self.args.batch,
-            &mut |_, _| {},
-            &mut |index, answer| {
-                bar.inc(1);
-                failed = self.row(&jobs[index], &answer, file.as_mut());
-                if failed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            },
-        )?;
+        generate(lm.as_mut(), answers, self.args.batch, &mut |_, _| {}, &mut |index, answer| {
+            bar.inc(1);
+            failed = self.row(&jobs[index], &answer, file.as_mut());
+            if failed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
         bar.finish_and_clear();
         failed?;
         Ok(Exit::Done)
-    }
-
-    fn answers<'j>(
-        &'j self,
-        model: &'j Model,
-        jobs: &'j [Job<'_>],
-    ) -> anyhow::Result<Vec<Answer<'j>>> {
-        let watermark = self.mark.as_ref().map(|(_, watermark)| watermark);
-        let answer = |job: &'j Job<'_>| {
-            Answer::new(&job.request, watermark, &model.tokenizer, &model.ends)
-                .with_context(|| format!("prompt \"{}\"", job.id))
-        };
-        jobs.iter().map(answer).collect()
     }
 
     /// One answer, on the terminal as it grows.
@@ -259,7 +245,7 @@ impl Writer<'_> {
         let mut out = anstream::stdout();
         let Model { lm, tokenizer, ends, .. } = model;
         let watermark = self.mark.as_ref().map(|(_, watermark)| watermark);
-        let answer = Answer::new(&job.request, watermark, tokenizer, ends)?;
+        let answer = begin(job, watermark, tokenizer, ends)?;
         let (mut written, mut summary) = (Ok(()), String::new());
         let mut show = |text: &str| write!(out, "{text}").and_then(|()| out.flush());
         generate(
@@ -364,6 +350,16 @@ impl Writer<'_> {
         }
         Ok(file)
     }
+}
+
+fn begin<'a>(
+    job: &'a Job<'_>,
+    watermark: Option<&'a Watermark>,
+    tokenizer: &'a HfTokenizer,
+    ends: &'a Ends,
+) -> anyhow::Result<Answer<'a>> {
+    Answer::new(&job.request, watermark, tokenizer, ends)
+        .with_context(|| format!("prompt \"{}\"", job.id))
 }
 
 /// What resuming needs of a row.
