@@ -91,3 +91,16 @@ pub(super) fn number(name: &'static str, got: f64) -> Result<f64, StatsError> {
 pub(super) fn positive(name: &'static str, got: f64) -> Result<f64, StatsError> {
     if got > 0.0 && got.is_finite() { Ok(got) } else { Err(StatsError::NotPositive { name, got }) }
 }
+
+/// Refuses a sum whose terms, about as many as ten standard deviations span, would take more than a second or so.
+pub(super) fn affordable(standard_deviation: f64) -> Result<(), StatsError> {
+    let terms = 10.0 * standard_deviation;
+    if terms <= MAX_TERMS {
+        Ok(())
+    } else {
+        Err(StatsError::TooManyTerms { terms, limit: MAX_TERMS })
+    }
+}
+
+/// Terms that a single tail may take.
+pub(super) const MAX_TERMS: f64 = 1e8;

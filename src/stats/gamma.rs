@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use super::error::{StatsError, number, positive};
+use super::error::{StatsError, affordable, number, positive};
 use super::logp::LogP;
 use super::special::{HALF_ULP, deviance, ln_1m_exp, stirling_error, sum_of_products};
 
@@ -19,9 +19,11 @@ use super::special::{HALF_ULP, deviance, ln_1m_exp, stirling_error, sum_of_produ
 /// `x ≤ 0` gives [`LogP::ONE`], `x = ∞` gives [`LogP::ZERO`].
 ///
 /// # Errors
-/// [`StatsError::NotPositive`] unless the shape is positive and finite, [`StatsError::NotANumber`] for x.
+/// [`StatsError::NotPositive`] unless the shape is positive and finite, [`StatsError::NotANumber`] for x,
+/// [`StatsError::TooManyTerms`] for a shape above 10¹⁴.
 pub fn gamma_sf_ge(x: f64, shape: f64) -> Result<LogP, StatsError> {
     let (x, shape) = (number("x", x)?, positive("shape", shape)?);
+    affordable(shape.sqrt())?;
     Ok(LogP::from_tail(ln_upper(shape, x)))
 }
 

@@ -1,7 +1,7 @@
 //! Hypergeometric law: the null of green lists of a fixed size, drawn without replacement.
 
 use super::binomial::ln_pmf;
-use super::error::StatsError;
+use super::error::{StatsError, affordable};
 use super::logp::LogP;
 use super::special::{ln_1m_exp, sum_of_products};
 
@@ -15,7 +15,7 @@ use super::special::{ln_1m_exp, sum_of_products};
 /// 2⁵³ are exact. `k` above the support gives [`LogP::ZERO`], at or below it [`LogP::ONE`].
 ///
 /// # Errors
-/// [`StatsError::Exceeds`] when `successes` or `draws` exceeds `population`.
+/// [`StatsError::Exceeds`] when `successes` or `draws` exceeds `population`; [`StatsError::TooManyTerms`] where the mean passes 10¹⁴.
 pub fn hypergeometric_sf_ge(
     k: u64,
     population: u64,
@@ -36,6 +36,7 @@ pub fn hypergeometric_sf_ge(
     }
     let law =
         Law { population: population as f64, successes: successes as f64, draws: draws as f64 };
+    affordable((law.draws * (law.successes / law.population)).sqrt())?;
     let k = k as f64;
     // The mode: above it the masses fall with k, so the first ratio of the sum is below one.
     let mode = (law.draws + 1.0) * (law.successes + 1.0) / (law.population + 2.0);

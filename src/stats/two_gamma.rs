@@ -1,7 +1,7 @@
 //! Weighted sum of two gamma sums: the null of schemes that read two exponential draws a token.
 
 use super::binomial;
-use super::error::{StatsError, number, probability};
+use super::error::{MAX_TERMS, StatsError, affordable, number, probability};
 use super::gamma::{ln_kernel, ln_lower, ln_upper};
 use super::logp::LogP;
 use super::special::{HALF_ULP, ln_1m_exp};
@@ -34,6 +34,7 @@ pub fn two_gamma_sf_ge(x: f64, n: u64, alpha: f64) -> Result<LogP, StatsError> {
     }
     let (small, large) = (alpha.min(1.0 - alpha), alpha.max(1.0 - alpha));
     let shape = n as f64;
+    affordable(shape.sqrt())?;
     let ln_p = if small == 0.0 {
         ln_upper(shape, x)
     } else if small == large {
@@ -171,8 +172,6 @@ const WIDTH: f64 = 10.0;
 
 /// Room for the exponential right flank of K, in units of its scale.
 const FLANKS: f64 = 40.0;
-
-const MAX_TERMS: f64 = 1e8;
 
 const RESCALE: f64 = 1e200;
 

@@ -10,6 +10,8 @@ pub(super) struct Lattice {
     unit: f64,
     /// Σ max(0, unit·Wₗ − wₗ): how far one token's statistic may be raised.
     over: f64,
+    /// The same with each term squared.
+    over_squared: f64,
     /// Σ max(0, wₗ − unit·Wₗ): how far it may be lowered by snapping. Rounding noise; added back in `units_at_least`.
     under: f64,
     /// Whether the weights were given as integers, so that the statistic is one too.
@@ -26,7 +28,14 @@ impl Lattice {
         if weights.iter().any(|&w| w > LARGEST) {
             return Self::from_reals(&given.iter().map(|&w| w as f64).collect::<Vec<_>>());
         }
-        Ok(Self { weights, unit: divisor as f64, over: 0.0, under: 0.0, integral: true })
+        Ok(Self {
+            weights,
+            unit: divisor as f64,
+            over: 0.0,
+            over_squared: 0.0,
+            under: 0.0,
+            integral: true,
+        })
     }
 
     pub(super) fn from_reals(given: &[f64]) -> Result<Self, StatsError> {
@@ -56,15 +65,16 @@ impl Lattice {
 
     fn with_unit(positive: &[f64], unit: f64) -> Self {
         let weights: Vec<u64> = positive.iter().map(|&w| snap(w, unit).0).collect();
-        let (mut over, mut under) = (0.0, 0.0);
+        let (mut over, mut over_squared, mut under) = (0.0, 0.0, 0.0);
         for (&w, &units) in positive.iter().zip(&weights) {
             let raised = units as f64 * unit - w;
             over += raised.max(0.0);
+            over_squared += raised.max(0.0).powi(2);
             under += (-raised).max(0.0);
         }
         let divisor = weights.iter().copied().fold(0, gcd).max(1);
         let weights = weights.iter().map(|w| w / divisor).collect();
-        Self { weights, unit: unit * divisor as f64, over, under, integral: false }
+        Self { weights, unit: unit * divisor as f64, over, over_squared, under, integral: false }
     }
 
     pub(super) fn weights(&self) -> &[u64] {
@@ -73,6 +83,18 @@ impl Lattice {
 
     pub(super) fn total(&self) -> u64 {
         self.weights.iter().sum()
+    }
+
+    /// Whether rounding raises the statistic by no more than floating-point noise.
+    pub(super) fn is_exact(&self) -> bool {
+        self.over <= 1e-9 * self.unit
+    }
+
+    /// What rounding raises the statistic of n tokens by, but for a probability of e^`ln_delta` that it is less: mean minus Hoeffding's
+    /// √(n Σ eₗ² ln(1/δ)/2), for independent fair bits worth eₗ.
+    pub(super) fn raise_but_for(&self, ln_delta: f64, n: u64) -> f64 {
+        let n = n as f64;
+        0.5 * n * self.over - (-0.5 * n * self.over_squared * ln_delta).sqrt()
     }
 
     /// The smallest number of units whose statistic reaches x, rounding noise in x forgiven.

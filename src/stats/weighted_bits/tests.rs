@@ -95,6 +95,21 @@ fn linear_real_weights_are_found_to_be_a_lattice() {
     }
 }
 
+/// Over many tokens the worst case of rounding is two deviations; the bound must not pay it.
+#[test]
+fn rounding_costs_little_over_many_tokens() {
+    let reals: Vec<f64> = (0..30).map(|l| 1.0 / (1.0 + f64::from(l)).sqrt()).collect();
+    let law = WeightedBits::new(&reals).unwrap();
+    let n = 1_000_000;
+    let sd = 0.5 * (n as f64 * reals.iter().map(|w| w * w).sum::<f64>()).sqrt();
+    assert!(law.slack(n) > sd);
+    for z in [3.0, 6.0, 40.0] {
+        let p = law.sf_ge(0.5 * n as f64 * reals.iter().sum::<f64>() + z * sd, n).unwrap();
+        let normal = crate::stats::normal_sf_ge(z).unwrap();
+        assert!(p.log10() / normal.log10() > 0.99, "{z}: {p} {normal}");
+    }
+}
+
 proptest! {
     #[test]
     fn matches_counting(weights in prop::collection::vec(0u64..40, 1..5), n in 1u64..8, at in 0.0f64..1.1) {

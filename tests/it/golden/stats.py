@@ -145,7 +145,7 @@ def two_gamma():
         for alpha in [0.1, 0.25, 0.3, 0.5, 0.7]:
             small, large = sorted((mp.mpf(alpha), 1 - mp.mpf(alpha)))
             sd = float(mp.sqrt(n * (small**2 + large**2)))
-            for z in Z:
+            for z in [*Z, 450]:
                 x = n + z * sd
                 if x <= 0 or (n == 1000 and z == 70 and alpha == 0.1):
                     continue
