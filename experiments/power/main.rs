@@ -31,6 +31,7 @@ const BATCH: usize = 25;
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let texts: usize = std::env::args().nth(1).map_or(TEXTS, |count| count.parse().unwrap());
+    touchmark::engine::set_threads(std::thread::available_parallelism().map_or(1, Into::into));
     let mut model = Llama::from_dir(&root.join("models/scribe-16m")).unwrap();
     let tokenizer = HfTokenizer::from_path(&root.join("models/scribe-16m")).unwrap();
     let prompts = prompts(root, &tokenizer, texts);

@@ -69,7 +69,7 @@ fn zipf(nats: f64) -> Vec<f32> {
     logits(steep)
 }
 
-/// Nats of entropy a position that `profile new` assumes.
+/// Nats of entropy a position assumed of a model that nothing is known of.
 pub const DEFAULT_ENTROPY: f64 = 2.0;
 
 const SIZE: usize = 1024;

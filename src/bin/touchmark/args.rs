@@ -322,9 +322,10 @@ pub struct ProfileNew {
     /// Width of the model's logits [default: from the model folder's config.json]
     #[arg(long, value_name = "V")]
     pub vocab_size: Option<u32>,
-    /// Mean entropy of the model's next token, in nats, from which the evidence to expect is simulated
-    #[arg(long, value_name = "NATS", default_value_t = touchmark::detect::DEFAULT_ENTROPY)]
-    pub entropy: f64,
+    /// Mean entropy of the model's next token, in nats, from which the evidence to expect is simulated [default: 2,
+    /// for the bundled model 3.3]
+    #[arg(long, value_name = "NATS")]
+    pub entropy: Option<f64>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

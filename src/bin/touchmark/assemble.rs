@@ -32,6 +32,8 @@ pub struct TokenizerSource {
     pub file: Vec<u8>,
     pub vocab_size: u32,
     pub name: String,
+    /// Mean entropy of the model's next token, in nats.
+    pub entropy: f64,
 }
 
 /// The tokenizer of a model folder, or a tokenizer file with V given.
@@ -52,7 +54,7 @@ pub fn tokenizer_source(path: &Path, vocab_size: Option<u32>) -> anyhow::Result<
         .as_deref()
         .and_then(Path::file_name)
         .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    Ok(TokenizerSource { file, vocab_size, name })
+    Ok(TokenizerSource { file, vocab_size, name, entropy: DEFAULT_ENTROPY })
 }
 
 fn configured_vocab_size(path: &Path) -> anyhow::Result<u32> {
@@ -78,7 +80,6 @@ pub struct NewProfile {
     pub scheme: Spec,
     pub repeats: Repeats,
     pub key: Option<String>,
-    pub entropy: f64,
 }
 
 /// Makes a profile, and its key where none is named, and keeps both and the tokenizer.
@@ -89,8 +90,12 @@ pub fn new_profile(
 ) -> anyhow::Result<Profile> {
     let now = now();
     touchmark::watermark::check(&new.scheme, new.repeats)?;
-    if store.profile(&new.id).is_ok() {
-        bail!("profile \"{}\" exists already; choose another name", new.id);
+    match store.profile(&new.id) {
+        Err(StoreError::NoProfile { .. }) => {}
+        found => {
+            found?;
+            bail!("profile \"{}\" exists already; choose another name", new.id);
+        }
     }
     HfTokenizer::from_bytes(&tokenizer.file)?;
     let key = match &new.key {
@@ -100,7 +105,7 @@ pub fn new_profile(
     if key.retired.is_some() {
         bail!("key \"{}\" is retired; choose another", key.id);
     }
-    let reference = expected_evidence(&new.scheme, new.entropy)?;
+    let reference = expected_evidence(&new.scheme, tokenizer.entropy)?;
     let hash = store.add_tokenizer(&tokenizer.file)?;
     let profile = Profile {
         schema: Profile::SCHEMA,
@@ -139,7 +144,6 @@ pub fn default_profile(
         scheme,
         repeats: Repeats::default(),
         key: None,
-        entropy: DEFAULT_ENTROPY,
     };
     let profile = new_profile(store, new, &first()?)?;
     let home = store.home().display();

@@ -121,8 +121,10 @@ fn marked(found: &Detection, detector: &Detector) -> usize {
 fn print(report: &[Reading]) -> anyhow::Result<()> {
     let mut out = anstream::stdout();
     let bold = Style::new().bold();
-    for reading in report {
-        writeln!(out, "{bold}{}{bold:#}\n{}\n", reading.title, wrap(&reading.shown))?;
+    for (reading, prompt) in report.iter().zip([PROMPT, PROMPT, ""]) {
+        let grey = Style::new().dimmed();
+        let shown = wrap(&format!("{grey}{prompt}{grey:#}{}", reading.shown));
+        writeln!(out, "{bold}{}{bold:#}\n{shown}\n", reading.title)?;
     }
     writeln!(
         out,

@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use touchmark::corpus::{self, Content, Document, Fields};
 use touchmark::detect::{Detection, Detector, Row, Verdict};
 use touchmark::profile::{Lint, Profile};
+use touchmark::stats::Family;
 use touchmark::store::Store;
 use touchmark::tokenizer::HfTokenizer;
 use touchmark::tokens::{Encoding, Tokenize, TokenizerHash};
@@ -274,7 +275,8 @@ struct Sink {
     format: Format,
     file: Option<File>,
     rows: usize,
-    threshold: f64,
+    documents: u64,
+    fpr: f64,
     quiet: bool,
 }
 
@@ -286,10 +288,11 @@ impl Sink {
         let file = args.output.as_ref().map(create).transpose()?;
         let default = if global.json || file.is_some() { Format::Jsonl } else { Format::Table };
         let format = args.format.unwrap_or(default);
-        Ok(Self { format, file, rows: 0, threshold: args.fpr, quiet: global.quiet })
+        Ok(Self { format, file, rows: 0, documents: 0, fpr: args.fpr, quiet: global.quiet })
     }
 
     fn write(&mut self, examined: &Examined) -> anyhow::Result<()> {
+        self.documents += 1;
         for (at, row) in examined.rows.iter().enumerate() {
             let mut text = match self.format {
                 Format::Jsonl => serde_json::to_string(row)?,
@@ -311,10 +314,12 @@ impl Sink {
 
     fn finish(&self) -> anyhow::Result<()> {
         if self.format == Format::Table && self.rows > 0 && !self.quiet {
+            let alarms = Family::one().expected_false_alarms(self.documents, self.fpr);
             let note = format!(
-                "log10 p: how rarely unmarked text looks this marked (-6 is one in a million), averaged over keys fixed before\nthe text. False alarms expected among these {} rows: at most {:.2e}. A text without a mark may still be machine-made.",
-                self.rows,
-                self.rows as f64 * self.threshold
+                "log10 p: how rarely text without the mark looks this marked (-6 is one in a million), averaged over keys fixed\n\
+                 before the text. False alarms to expect among {} unmarked documents: at most {alarms:.1e}. A text without\n\
+                 a mark may still be machine-made.",
+                self.documents
             );
             output::note(false, &note);
         }

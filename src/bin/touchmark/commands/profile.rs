@@ -27,9 +27,6 @@ pub fn run(global: &Global, args: &args::Profile) -> anyhow::Result<Exit> {
 }
 
 fn create(store: &touchmark::store::Store, new: &ProfileNew) -> anyhow::Result<Profile> {
-    if !(new.entropy > 0.0 && new.entropy.is_finite()) {
-        bail!("--entropy is {}, but must be a number of nats above 0", new.entropy);
-    }
     let repeats = match new.repeats {
         args::Repeats::ScoreOnce => Repeats::ScoreOnce,
         args::Repeats::SingleTurn => Repeats::SingleTurn,
@@ -39,9 +36,15 @@ fn create(store: &touchmark::store::Store, new: &ProfileNew) -> anyhow::Result<P
         scheme: scheme(&new.scheme, &new.parameters)?,
         repeats,
         key: new.key.clone(),
-        entropy: new.entropy,
     };
-    assemble::new_profile(store, made, &tokenizer(new)?)
+    let mut tokenizer = tokenizer(new)?;
+    if let Some(entropy) = new.entropy {
+        if !(entropy > 0.0 && entropy.is_finite()) {
+            bail!("--entropy is {entropy}, but must be a number of nats above 0");
+        }
+        tokenizer.entropy = entropy;
+    }
+    assemble::new_profile(store, made, &tokenizer)
 }
 
 /// A scheme by name, with parameters in TOML's notation; a word that is no TOML value is text.
