@@ -2,7 +2,7 @@
 //!
 //! [`Llama`] implements [`LanguageModel`](crate::lm::LanguageModel). Reading order: `config` (what a model is),
 //! `weights` (how it comes from files), `matrix` and `kernel` (products), `cache` and `attention`, `ops` (everything
-//! row-wise), `llama` (the model).
+//! row-wise), `model` (the transformer), `slab` (how a step becomes rows), `llama` (sequences and checks).
 //!
 //! # What a row is worth
 //! The logits of a position depend on the ids up to it and on nothing else, *to the last bit*: not on how the ids were
@@ -18,7 +18,9 @@ mod config;
 mod kernel;
 mod llama;
 mod matrix;
+mod model;
 mod ops;
+mod slab;
 mod threads;
 mod weights;
 

@@ -1,7 +1,9 @@
 //! How many threads compute, and loops shared among them.
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::utils::barrier_pool;
 
@@ -20,16 +22,49 @@ pub fn set_threads(threads: usize) {
     THREADS.store(threads.max(1), Ordering::Relaxed);
 }
 
-fn threads() -> usize {
+/// Threads in use.
+pub(super) fn threads() -> usize {
     match THREADS.load(Ordering::Relaxed) {
         0 => 1,
         threads => threads,
     }
 }
 
+thread_local! {
+    /// This thread is one of several that compute whole slabs.
+    static ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs all tasks, on as many threads, and waits for them. Loops inside are not shared again.
+///
+/// A step has one such meeting, not one for every product, so a thread that the system holds up costs its delay once.
+pub(super) fn side_by_side<F: FnOnce() + Send>(tasks: Vec<F>) {
+    let tasks: Vec<Mutex<Option<F>>> =
+        tasks.into_iter().map(|task| Mutex::new(Some(task))).collect();
+    // Whoever comes first takes a task: when a thread starts late, or cannot be had at all, another does its work.
+    let work = || {
+        ALONE.set(true);
+        for task in &tasks {
+            let task = task.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(task) = task {
+                task();
+            }
+        }
+        ALONE.set(false);
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..tasks.len() {
+            if std::thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                break;
+            }
+        }
+        work();
+    });
+}
+
 /// Calls `body` once with each of `0..items`, on several threads when `work` multiply-adds an item make it worth while.
 pub(super) fn for_each(items: usize, work: usize, body: impl Fn(usize) + Sync) {
-    let threads = threads().min(items);
+    let threads = if ALONE.get() { 1 } else { threads().min(items) };
     if threads < 2 || items.saturating_mul(work) < WORTH_SHARING {
         return (0..items).for_each(body);
     }
