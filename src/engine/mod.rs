@@ -20,6 +20,7 @@ mod llama;
 mod matrix;
 mod model;
 mod ops;
+mod pool;
 mod slab;
 mod threads;
 mod weights;

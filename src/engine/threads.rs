@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::utils::barrier_pool;
+use super::pool;
 
 /// Zero until [`set_threads`] is called.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
@@ -66,26 +66,10 @@ pub(super) fn side_by_side<F: FnOnce() + Send>(tasks: Vec<F>) {
 pub(super) fn for_each(items: usize, work: usize, body: impl Fn(usize) + Sync) {
     let threads = if ALONE.get() { 1 } else { threads().min(items) };
     if threads < 2 || items.saturating_mul(work) < WORTH_SHARING {
-        return (0..items).for_each(body);
+        (0..items).for_each(body);
+    } else {
+        pool::for_each(items, threads - 1, &body);
     }
-    let pool = barrier_pool();
-    // A shared counter, so that a thread that the system holds up does not hold up the others. Grabs are of several
-    // items, for neighbouring panels share pages.
-    let grab = items.div_ceil(threads * 4);
-    let next = AtomicUsize::new(0);
-    pool.execute(|worker| {
-        // The caller is the worker with the highest number.
-        if worker < pool.n_workers() && worker + 1 >= threads {
-            return;
-        }
-        loop {
-            let first = next.fetch_add(grab, Ordering::Relaxed);
-            if first >= items {
-                return;
-            }
-            (first..items.min(first + grab)).for_each(&body);
-        }
-    });
 }
 
 /// A row-major matrix that several threads write, each its own parts.
