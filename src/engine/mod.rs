@@ -11,6 +11,19 @@
 //!
 //! # Threads
 //! See [`set_threads`].
+//!
+//! ```no_run
+//! use touchmark::engine::Llama;
+//! use touchmark::lm::{Chunk, LanguageModel, Want};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut model = Llama::from_dir("models/scribe-16m".as_ref())?;
+//! let seq = model.open()?;
+//! let work = [Chunk { seq, ids: &[0, 391, 268], want: Want::Last }];
+//! model.step(&work, &mut |_: usize, _: usize, logits: &[f32]| assert_eq!(logits.len(), 8192))?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod attention;
 mod cache;
