@@ -17,10 +17,10 @@ const WORTH_A_THREAD: usize = 1 << 17;
 ///
 /// The results do not depend on it, to the last bit. It takes effect at the next
 /// [`step`](crate::lm::LanguageModel::step). Without it the engine uses the physical cores that the process may run on,
-/// or what `RAYON_NUM_THREADS` says. Steps of several sequences share the sequences out, other steps their products.
+/// or fewer when `RAYON_NUM_THREADS` says so. Steps of several sequences share the sequences out, other steps their products.
 ///
 /// Tokens a second with `scribe-16m` on two cores of a Xeon with AVX-512, medians of 7 interleaved runs, on a quiet
-/// machine and beside two busy loops:
+/// machine (builds of others ran now and then) and beside two busy loops:
 ///
 /// | | quiet, 1 thread | quiet, 2 threads | busy, 1 thread | busy, 2 threads |
 /// |---|---|---|---|---|
