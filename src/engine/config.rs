@@ -62,13 +62,13 @@ impl Config {
     }
 
     fn check_heads(self, fields: &Fields) -> Result<Self, EngineError> {
-        if self.heads % self.kv_heads != 0 {
+        if !self.heads.is_multiple_of(self.kv_heads) {
             return Err(fields.invalid("num_key_value_heads", "a divisor of num_attention_heads"));
         }
-        if self.head_dim % 2 != 0 {
+        if !self.head_dim.is_multiple_of(2) {
             return Err(fields.invalid("head_dim", "an even number"));
         }
-        if fields.get("head_dim").is_none() && self.hidden_size % self.heads != 0 {
+        if fields.get("head_dim").is_none() && !self.hidden_size.is_multiple_of(self.heads) {
             return Err(fields.invalid("hidden_size", "a multiple of num_attention_heads"));
         }
         Ok(self)
@@ -164,7 +164,7 @@ impl Fields {
         if !plain {
             return Err(self.unsupported("rope_parameters", "rope_type \"default\""));
         }
-        Fields(object.clone()).positive("rope_theta", 10_000.0)
+        Self(object.clone()).positive("rope_theta", 10_000.0)
     }
 
     fn shown(&self, name: &str) -> String {

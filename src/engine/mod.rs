@@ -2,7 +2,7 @@
 //!
 //! [`Llama`] implements [`LanguageModel`](crate::lm::LanguageModel). Reading order: `config` (what a model is),
 //! `weights` (how it comes from files), `matrix` and `kernel` (products), `cache` and `attention`, `ops` (everything
-//! row-wise), `llama` (the model).
+//! row-wise), `model` (the transformer), `slab` (how a step becomes rows), `llama` (sequences and checks).
 //!
 //! # What a row is worth
 //! The logits of a position depend on the ids up to it and on nothing else, *to the last bit*: not on how the ids were
@@ -11,6 +11,19 @@
 //!
 //! # Threads
 //! See [`set_threads`].
+//!
+//! ```no_run
+//! use touchmark::engine::Llama;
+//! use touchmark::lm::{Chunk, LanguageModel, Want};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut model = Llama::from_dir("models/scribe-16m".as_ref())?;
+//! let seq = model.open()?;
+//! let work = [Chunk { seq, ids: &[0, 391, 268], want: Want::Last }];
+//! model.step(&work, &mut |_: usize, _: usize, logits: &[f32]| assert_eq!(logits.len(), 8192))?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod attention;
 mod cache;
@@ -18,7 +31,10 @@ mod config;
 mod kernel;
 mod llama;
 mod matrix;
+mod model;
 mod ops;
+mod pool;
+mod slab;
 mod threads;
 mod weights;
 

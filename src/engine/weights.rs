@@ -1,5 +1,6 @@
 //! Reads named tensors from safetensors files, trusting nothing that a header says.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -134,15 +135,12 @@ impl<'a> Weights<'a> {
 }
 
 impl Source<'_> {
-    fn read(
-        &mut self,
-        (start, end): (usize, usize),
-    ) -> Result<std::borrow::Cow<'_, [u8]>, EngineError> {
-        let start = self.data_start + start as u64;
-        let len = end.saturating_sub(start as usize - self.data_start as usize);
+    /// The bytes from `start` to `end` of the data, which the header's check put inside the file.
+    fn read(&mut self, (start, end): (usize, usize)) -> Result<Cow<'_, [u8]>, EngineError> {
+        let (from, len) = (self.data_start + start as u64, end - start);
         match &mut self.reader {
             Reader::Bytes(bytes) => {
-                let range = start as usize..start as usize + len;
+                let range = from as usize..from as usize + len;
                 let bytes =
                     bytes.get(range).ok_or_else(|| truncated(&self.name, bytes.len() as u64))?;
                 Ok(bytes.into())
@@ -150,7 +148,7 @@ impl Source<'_> {
             Reader::File(file) => {
                 let unreadable =
                     |source| EngineError::Read { path: PathBuf::from(&self.name), source };
-                file.seek(SeekFrom::Start(start)).map_err(unreadable)?;
+                file.seek(SeekFrom::Start(from)).map_err(unreadable)?;
                 let mut bytes = reserved(len)?;
                 bytes.resize(len, 0);
                 file.read_exact(&mut bytes).map_err(unreadable)?;
@@ -175,6 +173,7 @@ impl Reader<'_> {
         match self {
             Reader::Bytes(bytes) => prefix.extend(bytes.iter().skip(from as usize).take(len)),
             Reader::File(file) => {
+                file.seek(SeekFrom::Start(from)).map_err(|source| read_error(name, source))?;
                 file.by_ref()
                     .take(len as u64)
                     .read_to_end(&mut prefix)
@@ -192,14 +191,13 @@ fn read_header(name: &str, reader: &mut Reader<'_>) -> Result<(u64, Metadata), E
     let field = reader.prefix(name, 0, LENGTH_BYTES as usize)?;
     let field: [u8; 8] = field.try_into().map_err(|_| truncated(name, len))?;
     let header_len = u64::from_le_bytes(field);
-    if header_len > MAX_HEADER_BYTES || header_len > len - LENGTH_BYTES {
+    if header_len > MAX_HEADER_BYTES || header_len > len.saturating_sub(LENGTH_BYTES) {
         return Err(EngineError::HeaderLength { file: name.to_owned(), header_len, file_len: len });
     }
     let header = reader.prefix(name, LENGTH_BYTES, header_len as usize)?;
     let metadata: Metadata = serde_json::from_slice(&header)
         .map_err(|source| EngineError::Header { file: name.to_owned(), source })?;
     let data_start = LENGTH_BYTES + header_len;
-    // `Metadata::data_len` is the end of the last tensor, and its own check makes that the greatest.
     let data_len = metadata.tensors().values().map(|info| info.data_offsets.1).max().unwrap_or(0);
     if data_start.checked_add(data_len as u64) != Some(len) {
         return Err(EngineError::FileLength {

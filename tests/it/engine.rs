@@ -1,5 +1,8 @@
 //! The engine against transformers' numbers, against itself, and against broken files.
 
+// Helpers fail as tests do.
+#![allow(clippy::panic, clippy::unwrap_used, clippy::print_stdout)]
+
 mod broken;
 mod parity;
 mod same_bits;

@@ -211,3 +211,12 @@ fn bytes_and_directory_give_one_model() {
         Llama::from_bytes(&read("config.json"), &read("model.safetensors")).unwrap();
     assert_eq!(last_row(&mut from_bytes, &[0, 5, 9]), last_row(&mut scribe(), &[0, 5, 9]));
 }
+
+#[test]
+fn the_chat_model_loads_and_is_another() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/scribe-16m-chat");
+    let mut chat = Llama::from_dir(&dir).unwrap();
+    assert_eq!(chat.config(), scribe().config());
+    let row = last_row(&mut chat, &[0, 5, 9]);
+    assert!(row.iter().all(|v| v.is_finite()) && row != last_row(&mut scribe(), &[0, 5, 9]));
+}
