@@ -93,7 +93,7 @@ impl<'a> TextStream<'a> {
     fn unsettled(&self) -> Result<String, TokenizeError> {
         let before = self.tokenizer.decode(&self.ids[self.anchor..self.settled])?;
         let all = self.tokenizer.decode(&self.ids[self.anchor..])?;
-        Ok(all.strip_prefix(&before).map_or(all.clone(), str::to_owned))
+        Ok(all.strip_prefix(&before).map_or_else(|| all.clone(), str::to_owned))
     }
 
     fn settle(&mut self, piece: &str) {
@@ -221,7 +221,8 @@ impl<'a> Answer<'a> {
         candidates: &mut Candidates,
     ) -> Result<TokenId, GenerateError> {
         // A sum is NaN or +∞ whenever one of its terms is.
-        if !(logits.iter().sum::<f32>() < f32::INFINITY) {
+        let sum: f32 = logits.iter().sum();
+        if sum.is_nan() || sum == f32::INFINITY {
             return Err(GenerateError::Logits {
                 position: self.request.prompt.len() + self.output.len(),
             });

@@ -13,7 +13,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// A 256-bit watermark key.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct Key([u8; Key::LEN]);
+pub struct Key([u8; 32]);
 
 impl Key {
     /// Length in bytes.
@@ -204,7 +204,7 @@ mod tests {
     fn commitment_depends_on_key_and_salt() {
         let (a, b) = (Key([1; 32]), Key([2; 32]));
         let (s, t) = (Salt([3; 32]), Salt([4; 32]));
-        assert_eq!(a.commitment(&s), a.clone().commitment(&s));
+        assert_eq!(a.commitment(&s), a.commitment(&s));
         assert_ne!(a.commitment(&s), b.commitment(&s));
         assert_ne!(a.commitment(&s), a.commitment(&t));
     }

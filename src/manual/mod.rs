@@ -1,1 +1,13 @@
-//! The manual: decisions and their reasons, as documentation that is built and tested with the code.
+//! The manual: decisions and their reasons, as documentation that is built with the code.
+//!
+//! - [`schemes`]: what each way of marking does, and which to choose
+//! - [`statistics`]: what a p-value here means, and how well it holds
+//! - [`defaults`]: why the defaults are what they are, with the measurements
+//! - [`threat_model`]: what a mark can and cannot prove
+//! - [`formats`]: the PRF's bytes, profiles, key files, rows
+
+pub mod defaults;
+pub mod formats;
+pub mod schemes;
+pub mod statistics;
+pub mod threat_model;

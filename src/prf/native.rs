@@ -162,7 +162,14 @@ impl Seed {
 
     pub fn fill(&self, stream: u32, out: &mut [u32]) {
         let mut keystream = self.keystream(stream);
-        out.iter_mut().for_each(|word| *word = keystream.next_u32());
+        let mut bytes = [0; 1024];
+        for words in out.chunks_mut(bytes.len() / 4) {
+            let bytes = &mut bytes[..4 * words.len()];
+            keystream.fill_bytes(bytes);
+            for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+                *word = u32::from_le_bytes(*bytes);
+            }
+        }
     }
 
     fn keystream(&self, stream: u32) -> ChaCha8Rng {

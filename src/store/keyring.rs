@@ -88,7 +88,7 @@ impl Store {
         check_mode(file, 0o600)?;
         let text = Zeroizing::new(super::read(file)?);
         let exported = toml::from_str::<KeyFile>(&text).ok();
-        let secret = exported.as_ref().map_or(text.trim(), |exported| &exported.secret.0);
+        let secret = exported.as_ref().map_or_else(|| text.trim(), |exported| &exported.secret.0);
         let key = Key::from_hex(secret)?;
         self.add_key(
             id.or_else(|| exported.as_ref().map(|exported| exported.id.clone())),

@@ -196,7 +196,7 @@ fn write_beside(
     access: Access,
 ) -> Result<tempfile::NamedTempFile, StoreError> {
     let io = |source| StoreError::Io { path: path.to_owned(), source };
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
     make_folder(folder, access).map_err(io)?;
     // A temporary file begins as 0600.
     let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(io)?;

@@ -6,7 +6,6 @@
 mod broken;
 mod parity;
 mod same_bits;
-mod speed;
 mod tiny;
 
 use std::path::Path;

@@ -1,9 +1,23 @@
 //! Tests that cross modules.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "in tests a panic is the failure report"
+)]
+
 #[cfg(feature = "tokenizer")]
 mod calibration;
+#[cfg(feature = "bundled")]
+mod cli;
 mod common;
 mod conformance;
 #[cfg(feature = "engine")]
 mod engine;
+#[cfg(all(feature = "engine", feature = "tokenizer"))]
+mod power;
 mod prf;
+#[cfg(all(feature = "bundled", unix))]
+mod readme;

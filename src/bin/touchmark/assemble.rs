@@ -58,7 +58,7 @@ pub fn tokenizer_source(path: &Path, vocab_size: Option<u32>) -> anyhow::Result<
 }
 
 fn configured_vocab_size(path: &Path) -> anyhow::Result<u32> {
-    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
+    let folder = if path.is_dir() { path } else { path.parent().unwrap_or_else(|| Path::new(".")) };
     let config = folder.join("config.json");
     let text = std::fs::read_to_string(&config).with_context(|| {
         format!(

@@ -367,6 +367,8 @@ fn begin<'a>(
 struct Existing {
     id: String,
     profile: Option<String>,
+    #[serde(rename = "marked")]
+    _marked: usize,
 }
 
 fn describe(reason: Unmarked) -> &'static str {

@@ -55,16 +55,18 @@ fn scheme(name: &str, parameters: &[String]) -> anyhow::Result<Spec> {
     let mut table = toml::Table::new();
     table.insert("scheme".to_owned(), name.into());
     for parameter in parameters {
-        let (name, value) =
+        let (field, value) =
             parameter.split_once('=').context(format!("\"{parameter}\" is not name=value"))?;
-        let value = format!("v = {value}")
+        let parsed = format!("v = {value}")
             .parse::<toml::Table>()
             .ok()
-            .and_then(|mut table| table.remove("v"))
-            .unwrap_or_else(|| value.into());
-        table.insert(name.to_owned(), value);
+            .and_then(|mut table| table.remove("v"));
+        table.insert(field.to_owned(), parsed.unwrap_or_else(|| value.into()));
+        // After each one, so that the message names the parameter at fault.
+        let so_far: Result<Spec, _> = table.clone().try_into();
+        so_far.with_context(|| format!("scheme \"{name}\", parameter {field}"))?;
     }
-    let spec: Spec = table.try_into().context(format!("scheme \"{name}\""))?;
+    let spec: Spec = table.try_into().with_context(|| format!("scheme \"{name}\""))?;
     spec.scheme().check()?;
     Ok(spec)
 }

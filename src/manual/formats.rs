@@ -1,0 +1,50 @@
+//! # Formats
+//!
+//! What is written here does not change under its name: text marked today stays detectable.
+//!
+//! ## PRF `touchmark-v1`
+//!
+//! All integers little-endian. `‖` is concatenation.
+//!
+//! ```text
+//! binding = BLAKE3( parameters ‖ tokenizer hash (32 bytes) ‖ u32 V )
+//! subkey  = BLAKE3-derive_key( "touchmark 2026-11 prf v1", key (32 bytes) ‖ u8 length of name ‖ scheme name ‖ binding )
+//! ```
+//!
+//! `parameters` is the UTF-8 text of [`Spec::canonical`](crate::schemes::Spec::canonical): `name=value` and a newline for
+//! each, values in decimal, reals as the integer of their IEEE 754 bits, γ as ⌊γ·2³²⌋, enumerations as their index.
+//! The tokenizer hash is BLAKE3 of the tokenizer file. What only shapes the marking (δ, the stage) is not in it.
+//!
+//! ```text
+//! fixed:  seed = BLAKE3-keyed( subkey, u32 0 )
+//! left:   seed = BLAKE3-keyed( subkey, u32 h ‖ the h ids before the token, oldest first, u32 each )
+//! min:    seed = smallest over those ids of BLAKE3-keyed( subkey, u32 1 ‖ u32 id )
+//! self:   seed = smallest over those ids of BLAKE3-keyed( subkey, u32 2 ‖ u32 id ‖ u32 candidate )
+//! ```
+//!
+//! "Smallest" compares the first eight bytes as an integer; the oldest wins ties. h is 1 to 15, so that every message is one
+//! BLAKE3 block. A position with fewer than h output ids before it has no seed.
+//!
+//! ```text
+//! word(token, stream) = 32-bit word number `token` of the ChaCha8 keystream with key = seed, 64-bit counter from 0,
+//!                       64-bit nonce = stream
+//! ```
+//!
+//! Streams: 0 is the (first) key; tournament layer l is bit l mod 32 of stream ⌊l/32⌋; 64 is the second key of dual-key
+//! schemes; 128 is kept for payloads. Vectors, made by another implementation: `tests/it/golden/prf.json` and `prf.py`.
+//!
+//! ## Profile
+//!
+//! TOML; see [`Profile`](crate::profile::Profile) for an example. Unknown fields are refused.
+//!
+//! ## Key file
+//!
+//! TOML, mode 0600 in a folder of mode 0700: `schema`, `id`, `created`, `retired`, `commitment`, `salt`, `secret` (the last
+//! two 64 hexadecimal digits). commitment = BLAKE3-derive_key("touchmark 2026-11 key commitment v1", salt ‖ key), so a
+//! published commitment is opened by showing salt and key.
+//!
+//! ## Rows
+//!
+//! `detect --format jsonl` writes a [`Row`](crate::detect::Row) for each document and profile. `generate` writes `id`,
+//! `prompt` or `messages`, `text`, `ids`, `profile` (null without a mark), `marked`, `skipped` (by reason), `finish_reason`
+//! and `seed`; an answer is a function of its request, the profile, the key and the seed.
