@@ -94,7 +94,10 @@ pub struct Candidates {
     ids: Vec<TokenId>,
     probabilities: Vec<f32>,
     words: Vec<u32>,
+    /// Entries to keep, or the highest ones.
     order: Vec<u32>,
+    spare_logits: Vec<f32>,
+    spare_ids: Vec<TokenId>,
 }
 
 impl Candidates {
@@ -199,13 +202,17 @@ impl Candidates {
         best
     }
 
-    /// Keeps the `count` highest, in descending order.
-    fn keep_highest(&mut self, count: usize) {
-        self.highest(count);
-        let ids: Vec<TokenId> = self.order.iter().map(|&entry| self.id(entry as usize)).collect();
-        let logits: Vec<f32> =
-            self.order.iter().map(|&entry| self.logits[entry as usize]).collect();
-        (self.ids, self.logits) = (ids, logits);
+    /// Keeps the entries that `order` names, in its order.
+    fn keep_order(&mut self) {
+        self.spare_ids.clear();
+        self.spare_logits.clear();
+        for &entry in &self.order {
+            let id = if self.ids.is_empty() { entry } else { self.ids[entry as usize] };
+            self.spare_ids.push(id);
+            self.spare_logits.push(self.logits[entry as usize]);
+        }
+        std::mem::swap(&mut self.ids, &mut self.spare_ids);
+        std::mem::swap(&mut self.logits, &mut self.spare_logits);
         self.probabilities.clear();
     }
 }
@@ -291,18 +298,17 @@ impl Sampler {
     pub fn truncate(&self, candidates: &mut Candidates) {
         let Sampling { temperature, top_k, top_p, min_p, .. } = self.sampling;
         if self.sampling.is_greedy() {
-            let best = candidates.argmax();
-            (candidates.ids, candidates.logits) =
-                (vec![candidates.id(best)], vec![candidates.logits[best]]);
-            candidates.probabilities.clear();
-            return;
+            candidates.order.clear();
+            candidates.order.push(candidates.argmax() as u32);
+            return candidates.keep_order();
         }
         if temperature != 1.0 {
             let scale = 1.0 / temperature;
             candidates.logits_mut().iter_mut().for_each(|logit| *logit *= scale);
         }
         if top_k > 0 && top_k < candidates.len() {
-            candidates.keep_highest(top_k);
+            candidates.highest(top_k);
+            candidates.keep_order();
         }
         if top_p < 1.0 {
             keep_top_p(candidates, top_p);
@@ -336,32 +342,45 @@ impl Sampler {
     }
 }
 
-/// Keeps the shortest run of most probable tokens whose mass reaches `top_p`.
+/// Keeps the shortest run of most probable tokens whose mass reaches `top_p`, most probable first, the lower entry on ties.
+///
+/// Tokens of probability p have at most p·count of mass at and below them, so those with p·count < 1 − top_p lie beyond the
+/// run and need not be sorted.
 fn keep_top_p(candidates: &mut Candidates, top_p: f32) {
-    if candidates.is_dense() {
-        candidates.keep_highest(candidates.len());
-    }
-    let target = f64::from(top_p);
+    candidates.probabilities();
+    let Candidates { probabilities, order, .. } = candidates;
+    // The margin keeps rounding from dropping a token that belongs.
+    let floor = 0.999 * (1.0 - top_p) / probabilities.len() as f32;
+    order.clear();
+    order.extend(
+        (0..)
+            .zip(probabilities.iter())
+            .filter(|(_, p)| **p >= floor)
+            .map(|(entry, _): (u32, _)| entry),
+    );
+    let p = |entry: u32| probabilities[entry as usize];
+    order.sort_unstable_by(|&a, &b| p(b).total_cmp(&p(a)).then(a.cmp(&b)));
     let mut mass = 0.0;
-    let kept = candidates.probabilities().iter().position(|&p| {
-        mass += f64::from(p);
-        mass >= target
+    let last = order.iter().position(|&entry| {
+        mass += f64::from(p(entry));
+        mass >= f64::from(top_p)
     });
-    let kept = kept.map_or(candidates.len(), |last| last + 1);
-    candidates.ids.truncate(kept);
-    candidates.logits.truncate(kept);
-    candidates.probabilities.clear();
+    order.truncate(last.map_or(order.len(), |last| last + 1));
+    candidates.keep_order();
 }
 
 /// Keeps tokens whose probability is at least `min_p` times the greatest: logit ≥ greatest + ln min_p.
 fn keep_min_p(candidates: &mut Candidates, min_p: f32) {
     let floor = candidates.logits[candidates.argmax()] + min_p.ln();
-    let kept: Vec<usize> =
-        (0..candidates.len()).filter(|&entry| candidates.logits[entry] >= floor).collect();
-    let ids: Vec<TokenId> = kept.iter().map(|&entry| candidates.id(entry)).collect();
-    let logits: Vec<f32> = kept.iter().map(|&entry| candidates.logits[entry]).collect();
-    (candidates.ids, candidates.logits) = (ids, logits);
-    candidates.probabilities.clear();
+    let Candidates { logits, order, .. } = candidates;
+    order.clear();
+    order.extend(
+        (0..)
+            .zip(logits.iter())
+            .filter(|(_, logit)| **logit >= floor)
+            .map(|(entry, _): (u32, _)| entry),
+    );
+    candidates.keep_order();
 }
 
 fn sum(values: &[f32]) -> f64 {
@@ -375,4 +394,107 @@ fn sum(values: &[f32]) -> f64 {
         }
     }
     partial.iter().sum::<f64>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn kept(logits: &[f32], sampling: Sampling) -> Vec<TokenId> {
+        let mut candidates = Candidates::default();
+        candidates.load(logits);
+        Sampler::new(sampling, 0).unwrap().truncate(&mut candidates);
+        (0..candidates.len()).map(|entry| candidates.id(entry)).collect()
+    }
+
+    fn by_probability(logits: &[f32]) -> Vec<(TokenId, f64)> {
+        let total: f64 = logits.iter().map(|&l| f64::from(l).exp()).sum();
+        let mut tokens: Vec<(TokenId, f64)> =
+            (0..).zip(logits).map(|(id, &l)| (id, f64::from(l).exp() / total)).collect();
+        tokens.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        tokens
+    }
+
+    proptest! {
+        /// Truncation is its definition: the k highest, the shortest run of that mass, those of that relative probability.
+        #[test]
+        fn truncation_is_its_definition(logits in prop::collection::vec(-20.0_f32..20.0, 2..300), k in 2_usize..40, p in 0.05_f32..0.999) {
+            let sorted = by_probability(&logits);
+            let top_k: Vec<TokenId> = sorted.iter().take(k).map(|(id, _)| *id).collect();
+            let got = kept(&logits, Sampling { top_k: k, ..Sampling::default() });
+            if k < logits.len() {
+                prop_assert_eq!(&got, &top_k);
+            }
+            let got = kept(&logits, Sampling { top_p: p, ..Sampling::default() });
+            let mass = |tokens: &[TokenId]| sorted.iter().filter(|(id, _)| tokens.contains(id)).map(|(_, p)| p).sum::<f64>();
+            prop_assert_eq!(&got, &sorted.iter().take(got.len()).map(|(id, _)| *id).collect::<Vec<_>>());
+            prop_assert!(mass(&got) >= f64::from(p) - 1e-5 && mass(&got[..got.len() - 1]) < f64::from(p) + 1e-5);
+            let got = kept(&logits, Sampling { min_p: p, ..Sampling::default() });
+            let enough = sorted.iter().filter(|(_, q)| *q >= f64::from(p) * sorted[0].1);
+            prop_assert!(got.len().abs_diff(enough.count()) <= usize::from(got.len() > 1));
+        }
+
+        /// The choice never leaves the support, greedy or not.
+        #[test]
+        fn choices_stay_in_the_support(mut logits in prop::collection::vec(-5.0_f32..5.0, 2..50), seed in any::<u64>(), out in 0_usize..50) {
+            let out = out % logits.len();
+            logits[out] = f32::NEG_INFINITY;
+            for temperature in [0.0, 0.3, 1.0, 5.0] {
+                let mut sampler = Sampler::new(Sampling { temperature, seed, ..Sampling::default() }, 1).unwrap();
+                let mut candidates = Candidates::default();
+                candidates.load(&logits);
+                sampler.truncate(&mut candidates);
+                prop_assert_ne!(sampler.choose(&mut candidates) as usize, out);
+            }
+        }
+    }
+
+    /// 200,000 choices against the softmax: χ² with 4 degrees of freedom exceeds 47.5 with probability 1.2e-9.
+    #[test]
+    fn choices_follow_the_softmax() {
+        let logits = [0.3_f32, -1.0, 2.0, 0.0, 1.1];
+        let total: f64 = logits.iter().map(|&l| f64::from(l).exp()).sum();
+        let mut sampler = Sampler::new(Sampling { seed: 3, ..Sampling::default() }, 0).unwrap();
+        let mut candidates = Candidates::default();
+        let mut counts = [0.0; 5];
+        for _ in 0..200_000 {
+            candidates.load(&logits);
+            counts[sampler.choose(&mut candidates) as usize] += 1.0;
+        }
+        let expected = logits.map(|l| 200_000.0 * f64::from(l).exp() / total);
+        let chi2: f64 = counts
+            .iter()
+            .zip(expected)
+            .map(|(got, want): (&f64, f64)| (got - want).powi(2) / want)
+            .sum();
+        assert!(chi2 < 47.5, "{chi2}");
+    }
+
+    #[test]
+    fn entropy_and_penalty() {
+        assert!((entropy(&[0.0; 8]) - 8.0_f64.ln()).abs() < 1e-6);
+        assert!(entropy(&[0.0, f32::NEG_INFINITY]).abs() < 1e-12);
+        let sampler =
+            Sampler::new(Sampling { repetition_penalty: 2.0, ..Sampling::default() }, 0).unwrap();
+        let mut candidates = Candidates::default();
+        candidates.load(&[4.0, -4.0, 1.0]);
+        sampler.penalise(&[0, 1, 1], &mut candidates);
+        assert_eq!(candidates.logits(), [2.0, -8.0, 1.0]);
+    }
+
+    #[test]
+    fn parameters_are_checked() {
+        let bad = [
+            Sampling { temperature: f32::NAN, ..Sampling::default() },
+            Sampling { temperature: -0.1, ..Sampling::default() },
+            Sampling { top_p: 0.0, ..Sampling::default() },
+            Sampling { top_p: 1.1, ..Sampling::default() },
+            Sampling { min_p: 1.0, ..Sampling::default() },
+            Sampling { repetition_penalty: 0.0, ..Sampling::default() },
+        ];
+        assert!(bad.iter().all(|sampling| sampling.check().is_err()));
+        assert!(Sampling::default().check().is_ok());
+    }
 }

@@ -81,6 +81,7 @@ fn planted_faults_are_found() {
         ("fn f() { let _ = crate::stats::LogP::ONE; }", true),
         ("use super::super::keys::Key;", true),
         ("use candle_core::Tensor;", true),
+        ("fn f(half: f32) -> f32 { half }", false),
         ("fn f() { std::fs::read(\"x\"); }", true),
         ("use crate::prf::Draw; use super::Scheme; mod tests { use super::*; }", false),
     ] {
@@ -100,7 +101,9 @@ fn fault(module: &str, allowed: &[&str], path: &[String]) -> Option<String> {
             || !TABLE.iter().any(|(name, _)| name == used);
         return (!known).then(|| format!("`{module}` may not import `{used}`"));
     }
-    if let Some((_, homes)) = GUARDED.iter().find(|(name, _)| *name == first) {
+    // A path of one part is a local name, not a crate.
+    let guarded = GUARDED.iter().find(|(name, _)| *name == first && path.len() > 1);
+    if let Some((_, homes)) = guarded {
         return (!homes.contains(&module))
             .then(|| format!("`{module}` may not name the crate `{first}`"));
     }

@@ -3,9 +3,8 @@
 //! The crates `blake3` and `rand_chacha` define the format; this is the same arithmetic on arrays, so that the compiler
 //! keeps a lane per vector element. `prf::native` tests every path here against the crates.
 //!
-//! The only `unsafe` of the crate is here: a call of the same safe function compiled for AVX-512 or AVX2. Invariant:
-//! each is called only after the processor was asked for every feature that it is compiled for. Measured to pay: see
-//! `benches/prf.rs`.
+//! `unsafe` here is a call of the same safe function compiled for AVX-512 or AVX2. Invariant: each is called only after the
+//! processor was asked for every feature that it is compiled for. Measured to pay: see `benches/prf.rs`.
 
 /// Positions handled by one call.
 pub(super) const LANES: usize = 16;

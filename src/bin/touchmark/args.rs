@@ -92,7 +92,7 @@ impl Colour {
 #[derive(Subcommand)]
 pub enum Command {
     /// See it work: marked, unmarked and human text, and what the detector says of each
-    #[cfg(feature = "bundled")]
+    #[cfg(bundled_models)]
     Demo(Demo),
     /// Write marked text with a model
     #[cfg(feature = "engine")]
@@ -107,7 +107,7 @@ pub enum Command {
     Profile(Profile),
 }
 
-#[cfg(feature = "bundled")]
+#[cfg(bundled_models)]
 #[derive(Args)]
 pub struct Demo {
     /// Tokens in each text

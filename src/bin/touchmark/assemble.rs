@@ -186,7 +186,7 @@ fn kept_tokenizer(store: &Store, profile: &Profile) -> anyhow::Result<Vec<u8>> {
     if let Some(file) = store.tokenizer(*hash)? {
         return Ok(file);
     }
-    #[cfg(feature = "bundled")]
+    #[cfg(bundled_models)]
     if *hash == touchmark::tokens::TokenizerHash::of(crate::commands::bundled::TOKENIZER) {
         return Ok(crate::commands::bundled::TOKENIZER.to_vec());
     }
@@ -265,6 +265,7 @@ mod models {
 
     use super::TokenizerSource;
     use crate::args::Global;
+    use crate::output;
 
     /// A model ready to write.
     pub struct Model {
@@ -294,10 +295,17 @@ mod models {
         if let Some(threads) = global.threads {
             touchmark::engine::set_threads(threads);
         }
-        match folder {
+        let model = match folder {
             Some(folder) => from_folder(folder),
             None => bundled(chat),
-        }
+        }?;
+        let (name, lm) = (&model.tokenizer_source.name, &model.lm);
+        let (vocab_size, window) = (lm.vocab_size(), lm.max_positions());
+        output::detail(
+            global.verbose,
+            &format!("Model {name}: {vocab_size} tokens, window of {window}"),
+        );
+        Ok(model)
     }
 
     fn from_folder(folder: &Path) -> anyhow::Result<Model> {
@@ -333,7 +341,7 @@ mod models {
         read("generation_config.json").or_else(|| read("config.json")).unwrap_or_default()
     }
 
-    #[cfg(feature = "bundled")]
+    #[cfg(bundled_models)]
     fn bundled(chat: bool) -> anyhow::Result<Model> {
         use touchmark::tokens::Tokenize;
 
@@ -360,8 +368,10 @@ mod models {
         })
     }
 
-    #[cfg(not(feature = "bundled"))]
+    #[cfg(not(bundled_models))]
     fn bundled(_: bool) -> anyhow::Result<Model> {
-        bail!("this build has no bundled model; give a model folder")
+        bail!(
+            "this build has no bundled model (build from the repository for one); give a model folder"
+        )
     }
 }

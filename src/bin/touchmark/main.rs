@@ -32,7 +32,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     }
     match &cli.command {
         None => Err(args::missing_command()),
-        #[cfg(feature = "bundled")]
+        #[cfg(bundled_models)]
         Some(Command::Demo(args)) => commands::demo::run(&cli.global, args),
         Some(Command::Detect(args)) => commands::detect::run(&cli.global, args),
         #[cfg(feature = "engine")]

@@ -68,6 +68,11 @@ pub fn note(quiet: bool, text: &str) {
     }
 }
 
+/// Says what was chosen, when told to say more.
+pub fn detail(verbose: bool, text: &str) {
+    note(!verbose, text);
+}
+
 /// Warns, even when told to say less.
 pub fn warn(text: &str) {
     let style = Style::new().bold().fg_color(Some(AnsiColor::Yellow.into()));
@@ -80,15 +85,24 @@ pub fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A progress bar on a terminal; hidden elsewhere or when told so.
-pub fn progress(hidden: bool, total: u64, what: &'static str) -> indicatif::ProgressBar {
+/// A progress bar on a terminal, a spinner where the total is not known; hidden elsewhere or when told so.
+pub fn progress(
+    hidden: bool,
+    total: Option<u64>,
+    what: &'static str,
+) -> anyhow::Result<indicatif::ProgressBar> {
+    use indicatif::{ProgressBar, ProgressStyle};
+
     if hidden || !std::io::stderr().is_terminal() {
-        return indicatif::ProgressBar::hidden();
+        return Ok(ProgressBar::hidden());
     }
-    let template = "{msg} {bar:30} {pos}/{len} ({per_sec}, {eta} left)";
-    let style = indicatif::ProgressStyle::with_template(template)
-        .unwrap_or_else(|_| indicatif::ProgressStyle::default_bar());
-    indicatif::ProgressBar::new(total).with_style(style).with_message(what)
+    let (bar, template) = match total {
+        Some(total) => {
+            (ProgressBar::new(total), "{msg} {bar:30} {pos}/{len} ({per_sec}, {eta} left)")
+        }
+        None => (ProgressBar::new_spinner(), "{msg} {spinner} {pos} ({per_sec})"),
+    };
+    Ok(bar.with_style(ProgressStyle::with_template(template)?).with_message(what))
 }
 
 /// The colour of a verdict.

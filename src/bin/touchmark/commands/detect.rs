@@ -31,9 +31,16 @@ pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
     };
     let mut sink = Sink::new(global, args)?;
     let (mut read, mut failed, mut found) = (0_u64, 0_u64, false);
+    // Rows on the terminal are progress enough.
+    let bar = output::progress(
+        global.no_progress || global.quiet || args.output.is_none(),
+        None,
+        "documents",
+    )?;
     for document in corpus::documents(args.paths.clone(), stdin, fields) {
         let outcome =
             document.map_err(anyhow::Error::from).and_then(|document| reader.examine(document));
+        bar.inc(1);
         match outcome {
             Ok(examined) => {
                 read += 1;
@@ -46,6 +53,7 @@ pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
             }
         }
     }
+    bar.finish_and_clear();
     sink.finish()?;
     if failed > 0 {
         output::warn(&format!("{failed} of {} documents could not be examined", read + failed));
@@ -92,6 +100,11 @@ impl Reader {
             let detector =
                 assemble::detector(&store, profile, &tokenizer, args.fpr, profiles.len())?;
             tokenizers.insert(tokenizer.hash(), tokenizer);
+            let (id, scheme, key) = (&profile.id, profile.scheme.name(), &profile.key_id);
+            let enough = detector
+                .enough()
+                .map_or_else(String::new, |tokens| format!(", {tokens} tokens are enough"));
+            output::detail(global.verbose, &format!("Profile {id}: {scheme}, key {key}{enough}"));
             let gated = profile.scheme.scheme().entropy_floor().is_some();
             if gated && args.model.is_none() {
                 bail!("profile \"{}\": {}", profile.id, Lint::NeedsModel);
@@ -113,6 +126,10 @@ impl Reader {
         })
     }
 
+    #[cfg_attr(
+        not(feature = "engine"),
+        expect(clippy::needless_pass_by_ref_mut, reason = "a model needs it")
+    )]
     fn examine(&mut self, document: Document) -> anyhow::Result<Examined> {
         let mut encodings: BTreeMap<TokenizerHash, Encoding> = BTreeMap::new();
         let mut examined = Examined { rows: Vec::new(), explained: Vec::new() };
@@ -171,12 +188,12 @@ fn profiles(global: &Global, args: &args::Detect, store: &Store) -> anyhow::Resu
     Ok(profiles)
 }
 
-#[cfg(feature = "bundled")]
+#[cfg(bundled_models)]
 fn first_tokenizer() -> anyhow::Result<assemble::TokenizerSource> {
     Ok(super::bundled::tokenizer_source())
 }
 
-#[cfg(not(feature = "bundled"))]
+#[cfg(not(bundled_models))]
 fn first_tokenizer() -> anyhow::Result<assemble::TokenizerSource> {
     bail!(
         "there is no default profile and this build has no bundled model; make one with `touchmark profile new default --tokenizer PATH`"

@@ -226,9 +226,9 @@ impl Writer<'_> {
             .collect::<anyhow::Result<_>>()?;
         let bar = output::progress(
             self.global.no_progress || self.global.quiet,
-            jobs.len() as u64,
+            Some(jobs.len() as u64),
             "writing",
-        );
+        )?;
         let mut failed = Ok(());
         generate(lm.as_mut(), answers, self.args.batch, &mut |_, _| {}, &mut |index, answer| {
             bar.inc(1);

@@ -1,8 +1,8 @@
 //! One file a command.
 
-#[cfg(feature = "bundled")]
+#[cfg(bundled_models)]
 pub mod bundled;
-#[cfg(feature = "bundled")]
+#[cfg(bundled_models)]
 pub mod demo;
 pub mod detect;
 #[cfg(feature = "engine")]
@@ -21,7 +21,7 @@ pub fn licenses() -> anyhow::Result<Exit> {
     let mut out = anstream::stdout();
     writeln!(out, "touchmark {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "Program: MIT OR Apache-2.0.")?;
-    #[cfg(feature = "bundled")]
+    #[cfg(bundled_models)]
     writeln!(
         out,
         "\nBundled weights (scribe-16m, scribe-16m-chat): CC BY-SA 4.0. Their card:\n\n{}",

@@ -75,9 +75,9 @@ fn tokenizer(new: &ProfileNew) -> anyhow::Result<TokenizerSource> {
     if let Some(path) = &new.tokenizer {
         return assemble::tokenizer_source(path, new.vocab_size);
     }
-    #[cfg(feature = "bundled")]
+    #[cfg(bundled_models)]
     return Ok(super::bundled::tokenizer_source());
-    #[cfg(not(feature = "bundled"))]
+    #[cfg(not(bundled_models))]
     bail!("this build has no bundled model; name a tokenizer with --tokenizer");
 }
 
