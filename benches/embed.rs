@@ -5,8 +5,8 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use touchmark::keys::Key;
 use touchmark::prf::PrfVariant;
-use touchmark::sampling::{Candidates, Sampler, Sampling};
-use touchmark::schemes::{Gumbel, Kgw, KgwSeeding, Pick, Spec, Stage, SynthId, Unigram};
+use touchmark::sampling::{Candidates, Sampler, Sampling, entropy};
+use touchmark::schemes::{Gumbel, Kgw, KgwSeeding, Pick, Spec, Stage, Sweet, SynthId, Unigram};
 use touchmark::tokens::{TokenId, TokenizerHash};
 use touchmark::watermark::{Embedder, Marked, Repeats, Vocabulary, Watermark};
 
@@ -26,7 +26,8 @@ fn step(
     if late {
         sampler.truncate(candidates);
     }
-    let marked = mark.mark(output, candidates, None, sampler.noise());
+    let nats = mark.needs_entropy().then(|| entropy(logits));
+    let marked = mark.mark(output, candidates, nats, sampler.noise());
     if !late {
         sampler.truncate(candidates);
     }
@@ -46,6 +47,7 @@ fn embed(c: &mut Criterion) {
         ("unigram", Some(Spec::Unigram(Unigram::default()))),
         ("gumbel h=4", Some(Spec::Gumbel(Gumbel::default()))),
         ("synthid m=30", Some(Spec::SynthId(SynthId::default()))),
+        ("sweet h=2", Some(Spec::Sweet(Sweet::default()))),
     ];
     for size in [8_192_u32, 32_000, 152_000] {
         // Spread like a model's: a few likely tokens above a wide floor.

@@ -21,3 +21,5 @@ mod power;
 mod prf;
 #[cfg(all(feature = "bundled", unix))]
 mod readme;
+#[cfg(feature = "tokenizer")]
+mod tokenizer;

@@ -145,7 +145,11 @@ pub fn default_profile(
         repeats: Repeats::default(),
         key: None,
     };
-    let profile = new_profile(store, new, &first()?)?;
+    let profile = match new_profile(store, new, &first()?) {
+        Ok(profile) => profile,
+        // Another process was first.
+        Err(error) => return store.profile(DEFAULT_PROFILE).map_err(|_| error),
+    };
     let home = store.home().display();
     output::note(
         global.quiet,

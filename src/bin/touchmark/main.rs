@@ -27,6 +27,9 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<Exit> {
     cli.global.colour.apply();
+    // A crash must not write keys to a disk. Where the system forbids even this, the run goes on.
+    #[cfg(unix)]
+    let _ = rlimit::setrlimit(rlimit::Resource::CORE, 0, 0);
     if cli.licenses {
         return commands::licenses();
     }
