@@ -1,4 +1,4 @@
-"""Writes the manual's tables from the experiments' results: src/manual/power.md and src/manual/key_spread.md.
+"""Writes the tables of the manual (src/manual/power.md, key_spread.md) and of the README from the experiments' results.
 Run after an experiment: python3 experiments/tables.py. No number in them is typed by hand."""
 
 import json
@@ -8,10 +8,8 @@ root = pathlib.Path(__file__).resolve().parent
 manual = root.parent / "src/manual"
 
 
-def power():
-    rows = json.loads((root / "power/results.json").read_text())["rows"]
+def power(rows, names):
     lengths = sorted({row["tokens"] for row in rows})
-    names = list(dict.fromkeys(row["scheme"] for row in rows))
     at = {(row["scheme"], row["tokens"]): row for row in rows}
     head = " | ".join(f"{length} tokens" for length in lengths)
     lines = [f"| median log10 p (detected at 10⁻⁶) | {head} |", "|---|" + "---:|" * len(lengths)]
@@ -21,7 +19,7 @@ def power():
             for length in lengths
         ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    (manual / "power.md").write_text("\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
 
 
 def key_spread():
@@ -33,5 +31,11 @@ def key_spread():
     (manual / "key_spread.md").write_text("\n".join(lines) + "\n")
 
 
-power()
+rows = json.loads((root / "power/results.json").read_text())["rows"]
+(manual / "power.md").write_text(power(rows, list(dict.fromkeys(row["scheme"] for row in rows))))
+readme = root.parent / "README.md"
+before, rest = readme.read_text().split("<!-- power -->\n", 1)
+after = rest.split("<!-- /power -->", 1)[1]
+chosen = ["kgw h=2 (default)", "unigram", "sweet 0.9 nats", "gumbel h=4", "synthid m=30"]
+readme.write_text(before + "<!-- power -->\n" + power(rows, chosen) + "<!-- /power -->" + after)
 key_spread()

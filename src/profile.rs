@@ -145,8 +145,10 @@ impl Profile {
         let mut lints = Vec::new();
         match seeding {
             Seeding::Fixed => lints.push(Lint::FixedList),
-            _ if seeding.width() == 1 => lints.push(Lint::NarrowContext),
-            _ => {}
+            Seeding::Left { width: 1 } | Seeding::Min { .. } | Seeding::SelfAnchored { .. } => {
+                lints.push(Lint::OneTokenSeed);
+            }
+            Seeding::Left { .. } => {}
         }
         if self.scheme.scheme().entropy_floor().is_some() {
             lints.push(Lint::NeedsModel);
@@ -170,11 +172,11 @@ pub enum Lint {
         "one green list for every text: a key's false-alarm rate on one kind of text may be several times the nominal one; calibrate the key"
     )]
     FixedList,
-    /// A context of one token.
+    /// Seeds of one context token.
     #[error(
-        "context_width = 1: a key's false-alarm rate on one kind of text varies (0.2 to 3 % at a nominal 1 %); calibrate the key, or use 2 or more"
+        "each seed reads a single token of context: a key's false-alarm rate on one kind of text varies (0.2 to 2 % at a nominal 1 %); calibrate the key, or use seeding = \"left\" with context_width = 2 or more"
     )]
-    NarrowContext,
+    OneTokenSeed,
     /// Entropies are needed.
     #[error("detection needs the model that wrote the text (--model), for its entropies")]
     NeedsModel,

@@ -4,8 +4,8 @@
 //! document. It marks greedy decoding too, needs nothing but the text to be read, and its lists change with every pair of
 //! words.
 //!
-//! - **h = 2**: power is the same for h = 1, 2 and 4 (below), but at h = 1 one key's false-alarm rate strays too far
-//!   ([`statistics`](super::statistics)). At h = 4 an edited token spoils four positions, at h = 2 two.
+//! - **h = 2**: power is the same for h = 1, 2 and 4 (below), but at h = 1 one key's false-alarm rate strays far from
+//!   the nominal one ([`statistics`](super::statistics)); at h = 4 it hardly does. At h = 4 an edited token spoils four positions, at h = 2 two.
 //! - **γ = 0.25, δ = 2**: the values of the reference implementation; a stronger bias finds shorter texts and changes the
 //!   model more.
 //! - **`gumbel` and `synthid`** find much shorter texts here and do not change the distribution, but carry nothing where the

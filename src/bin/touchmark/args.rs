@@ -6,10 +6,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Watermark what a language model writes, and find such marks in any text.
 #[derive(Parser)]
-#[command(name = "touchmark", version, max_term_width = 100)]
+#[command(name = "touchmark", disable_version_flag = true, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
+    /// Print the version
+    #[arg(short = 'V', long)]
+    pub version: bool,
     /// Print the version and the licences of the program and of its bundled weights
     #[arg(long)]
     pub licenses: bool,

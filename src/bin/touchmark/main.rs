@@ -30,8 +30,8 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     // A crash must not write keys to a disk. Where the system forbids even this, the run goes on.
     #[cfg(unix)]
     let _ = rlimit::setrlimit(rlimit::Resource::CORE, 0, 0);
-    if cli.licenses {
-        return commands::licenses();
+    if cli.version || cli.licenses {
+        return commands::version(cli.licenses);
     }
     match &cli.command {
         None => Err(args::missing_command()),

@@ -16,10 +16,13 @@ use std::io::Write;
 
 use crate::output::Exit;
 
-/// Version and licences.
-pub fn licenses() -> anyhow::Result<Exit> {
+/// The version, and with it the licences of the program and of what it carries.
+pub fn version(licenses: bool) -> anyhow::Result<Exit> {
     let mut out = anstream::stdout();
     writeln!(out, "touchmark {}", env!("CARGO_PKG_VERSION"))?;
+    if !licenses {
+        return Ok(Exit::Done);
+    }
     writeln!(out, "Program: MIT OR Apache-2.0.")?;
     #[cfg(bundled_models)]
     writeln!(
