@@ -251,20 +251,6 @@ mod tests {
                 prop_assert_eq!(*word, draw.word(token, KEY_B));
             }
         }
-
-        /// Every vector width gives the same arithmetic.
-        #[test]
-        fn portable_lanes_equal_dispatched_lanes(key in any::<[u32; 8]>(), message in any::<[Row; 3]>(), tokens in any::<Row>()) {
-            let mut block = [[0; lanes::LANES]; 16];
-            block[..3].copy_from_slice(&message);
-            let messages = [block, block];
-            let job = lanes::Job { key: &key, messages: &messages, message_len: 12, tokens: &tokens, streams: &[7, 8] };
-            let mut outs = [0, 1].map(|_| lanes::Output { seeds: Default::default(), words: Default::default() });
-            lanes::run(&job, &mut outs[0]);
-            lanes::run_portable(&job, &mut outs[1]);
-            prop_assert_eq!(outs[0].seeds, outs[1].seeds);
-            prop_assert_eq!(outs[0].words, outs[1].words);
-        }
     }
 
     #[test]
