@@ -153,7 +153,8 @@ fn tournament(p: &mut [f32], words: &[u32], layers: u32, leaves: u32) {
         let mut next = [0.0_f32; 8];
         let mut pass = |p: &mut f32, word: u32, slot: usize| {
             *p *= if word >> layer & 1 == 1 { one } else { zero };
-            next[slot] += if (u64::from(word) >> (layer + 1)) & 1 == 1 { *p } else { 0.0 };
+            // After the last layer of a word this reads bit 0 again, into a sum that nobody uses.
+            next[slot] += if word >> ((layer + 1) & 31) & 1 == 1 { *p } else { 0.0 };
         };
         let mut blocks = p.chunks_exact_mut(8);
         for (block, words) in blocks.by_ref().zip(words.chunks_exact(8)) {
