@@ -433,3 +433,112 @@ pub enum GenerateError {
 
 /// A character never takes more tokens than this: UTF-8 has at most four bytes.
 const LONGEST_CHARACTER: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokens::{Encoding, TokenizerHash};
+
+    /// Ids are bytes.
+    struct Bytes;
+
+    impl Tokenize for Bytes {
+        fn encode(&self, text: &str) -> Result<Encoding, TokenizeError> {
+            Ok(Encoding { ids: text.bytes().map(TokenId::from).collect(), bytes: Vec::new() })
+        }
+        fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, TokenizeError> {
+            Ok(self.encode(text)?.ids)
+        }
+        fn decode(&self, ids: &[TokenId]) -> Result<String, TokenizeError> {
+            let bytes: Vec<u8> = ids.iter().map(|&id| id as u8).collect();
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        }
+        fn vocab_size(&self) -> usize {
+            256
+        }
+        fn special_ids(&self) -> &[TokenId] {
+            &[]
+        }
+        fn hash(&self) -> TokenizerHash {
+            TokenizerHash([0; 32])
+        }
+    }
+
+    /// What is handed out while `text` comes in byte by byte, in pieces, and what the whole text is.
+    fn stream(text: &[u8], stop: &[&str]) -> (Vec<String>, String, bool) {
+        let stop: Vec<String> = stop.iter().map(ToString::to_string).collect();
+        let mut stream = TextStream::new(&Bytes, &stop);
+        let (mut pieces, mut stopped) = (Vec::new(), false);
+        for &byte in text {
+            stopped = stream.push(TokenId::from(byte)).unwrap();
+            pieces.push(stream.take().to_owned());
+            if stopped {
+                break;
+            }
+        }
+        if !stopped {
+            stream.finish().unwrap();
+        }
+        pieces.push(stream.rest());
+        (pieces, stream.text, stopped)
+    }
+
+    #[test]
+    fn characters_are_handed_out_whole() {
+        let text = "né 東京 👩‍🚀!";
+        let (pieces, whole, _) = stream(text.as_bytes(), &[]);
+        assert_eq!(whole, text);
+        assert_eq!(pieces.concat(), text);
+        assert!(!pieces.iter().any(|piece| piece.contains(char::REPLACEMENT_CHARACTER)));
+    }
+
+    #[test]
+    fn broken_bytes_come_out_as_replacement_characters() {
+        let (pieces, whole, _) = stream(b"a\xff\xff\xff\xff\xff\xffb\xe6", &[]);
+        assert_eq!(pieces.concat(), whole);
+        assert!(whole.starts_with('a') && whole.contains('b'), "{whole}");
+    }
+
+    #[test]
+    fn stop_texts_are_cut_and_their_beginnings_held_back() {
+        let (pieces, whole, stopped) = stream(b"one two END three", &["END", " tx"]);
+        assert_eq!((whole.as_str(), stopped), ("one two ", true));
+        assert_eq!(pieces.concat(), whole);
+        // What only looked like the beginning of a stop text comes out after all.
+        let (pieces, whole, stopped) = stream(b"an EN", &["END"]);
+        assert_eq!(
+            (pieces.concat(), whole.as_str(), stopped),
+            ("an EN".to_owned(), "an EN", false)
+        );
+    }
+
+    fn request(prompt: Vec<TokenId>, max_tokens: usize) -> Request {
+        Request { prompt, max_tokens, sampling: Sampling::default(), stream: 0, stop: Vec::new() }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let ends = Ends::default();
+        let begin = |request: &Request| Answer::new(request, None, &Bytes, &ends).err();
+        assert!(matches!(begin(&request(vec![], 5)), Some(GenerateError::EmptyPrompt)));
+        assert!(matches!(begin(&request(vec![1], 0)), Some(GenerateError::NoTokens)));
+        let good = request(vec![1], 5);
+        let mut answer = Answer::new(&good, None, &Bytes, &ends).unwrap();
+        for bad in [f32::NAN, f32::INFINITY] {
+            let refused = answer.advance(&[0.0, bad, 1.0], &mut Candidates::default());
+            assert!(matches!(refused, Err(GenerateError::Logits { position: 1 })));
+        }
+    }
+
+    #[test]
+    fn answers_end_at_their_end_ids_and_never_choose_forbidden_ones() {
+        let ends = Ends { end: vec![1], never: vec![2] };
+        let request = request(vec![0], 5);
+        let mut answer = Answer::new(&request, None, &Bytes, &ends).unwrap();
+        let next = answer.advance(&[-50.0, 40.0, 90.0, -50.0], &mut Candidates::default()).unwrap();
+        assert_eq!(next, None);
+        let output = answer.into_output();
+        assert_eq!((output.ids, output.text.as_str()), (vec![1], ""));
+        assert_eq!(output.finish_reason, FinishReason::Stop);
+    }
+}

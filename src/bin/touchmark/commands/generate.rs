@@ -175,6 +175,14 @@ fn encode(id: String, given: Given, model: &Model) -> anyhow::Result<Prompt> {
         Given::Text { prompt } => model.tokenizer.encode(prompt)?.ids,
         Given::Chat { messages } => model.tokenizer.encode_prompt(&model.render(messages)?)?,
     };
+    // Before anything is written, rather than in the middle of a long run.
+    let window = model.lm.max_positions();
+    if ids.len() > window {
+        bail!(
+            "prompt \"{id}\" has {} tokens and does not fit the model's window of {window}; shorten it",
+            ids.len()
+        );
+    }
     Ok(Prompt { id, ids, given })
 }
 
