@@ -233,10 +233,8 @@ impl<'a> Answer<'a> {
                 *logit = f32::NEG_INFINITY;
             }
         }
-        if self.request.sampling.repetition_penalty != 1.0 {
-            let text = [self.request.prompt.as_slice(), &self.output].concat();
-            self.sampler.penalise(&text, candidates);
-        }
+        let text = self.request.prompt.iter().chain(&self.output).copied();
+        self.sampler.penalise(text, candidates);
         let entropy = self
             .embedder
             .as_ref()
@@ -345,7 +343,6 @@ fn drive<'a>(
         while running.len() < batch
             && let Some((index, answer)) = waiting.next()
         {
-            fits(model, &answer)?;
             let (seq, next) = (model.open()?, answer.request.prompt.clone());
             running.push(Running { index, seq, answer, next });
         }
@@ -364,15 +361,6 @@ fn drive<'a>(
                 }
             }
         }
-    }
-}
-
-fn fits(model: &dyn LanguageModel, answer: &Answer<'_>) -> Result<(), GenerateError> {
-    let (wanted, max_positions) = (answer.request.prompt.len(), model.max_positions());
-    if wanted > max_positions {
-        Err(LmError::TooLong { wanted, max_positions }.into())
-    } else {
-        Ok(())
     }
 }
 

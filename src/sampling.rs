@@ -171,11 +171,6 @@ impl Candidates {
         &mut self.probabilities
     }
 
-    /// Entropy in nats of the distribution that the logits give: ln Σ e^l − Σ p·l.
-    pub fn entropy(&self) -> f64 {
-        entropy(&self.logits)
-    }
-
     /// Entries of the `count` highest logits, highest first, the lower entry on ties.
     pub fn highest(&mut self, count: usize) -> &[u32] {
         let count = count.min(self.logits.len());
@@ -217,7 +212,7 @@ impl Candidates {
     }
 }
 
-/// Entropy in nats of softmax(logits).
+/// Entropy in nats of softmax(logits): ln Σ e^l − Σ p·l.
 pub fn entropy(logits: &[f32]) -> f64 {
     let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let (mut total, mut weighted) = (0.0_f64, 0.0_f64);
@@ -278,12 +273,12 @@ impl Sampler {
     }
 
     /// Applies the repetition penalty for the ids of `text`, each once.
-    pub fn penalise(&self, text: &[TokenId], candidates: &mut Candidates) {
+    pub fn penalise(&self, text: impl IntoIterator<Item = TokenId>, candidates: &mut Candidates) {
         let penalty = self.sampling.repetition_penalty;
         if penalty == 1.0 {
             return;
         }
-        let mut ids = text.to_vec();
+        let mut ids: Vec<TokenId> = text.into_iter().collect();
         ids.sort_unstable();
         ids.dedup();
         let logits = candidates.logits_mut();
@@ -480,7 +475,7 @@ mod tests {
             Sampler::new(Sampling { repetition_penalty: 2.0, ..Sampling::default() }, 0).unwrap();
         let mut candidates = Candidates::default();
         candidates.load(&[4.0, -4.0, 1.0]);
-        sampler.penalise(&[0, 1, 1], &mut candidates);
+        sampler.penalise([0, 1, 1], &mut candidates);
         assert_eq!(candidates.logits(), [2.0, -8.0, 1.0]);
     }
 

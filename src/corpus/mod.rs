@@ -202,11 +202,7 @@ impl Lines {
             let (source_name, line) = at();
             DocumentError::Json { source_name, line, error }
         })?;
-        let id = match &record[&fields.id] {
-            Value::String(id) => id.clone(),
-            Value::Number(id) => id.to_string(),
-            _ => self.number.to_string(),
-        };
+        let id = record_id(&record[&fields.id], self.number);
         let missing = |field: &str, expected| {
             let (source_name, line) = at();
             DocumentError::Field { source_name, line, field: field.to_owned(), expected }
@@ -221,6 +217,15 @@ impl Lines {
             },
         };
         Ok(Document { id, source: self.source.clone(), offset, content })
+    }
+}
+
+/// The name of a record: its id, text or number, or else the number of its line.
+pub fn record_id(id: &Value, line: u64) -> String {
+    match id {
+        Value::String(id) => id.clone(),
+        Value::Number(id) => id.to_string(),
+        _ => line.to_string(),
     }
 }
 

@@ -38,18 +38,18 @@ pub struct TokenizerSource {
 
 /// The tokenizer of a model folder, or a tokenizer file with V given.
 pub fn tokenizer_source(path: &Path, vocab_size: Option<u32>) -> anyhow::Result<TokenizerSource> {
-    let file_path = if path.is_dir() { path.join("tokenizer.json") } else { path.to_owned() };
+    let (folder, file_path) = if path.is_dir() {
+        (path, path.join("tokenizer.json"))
+    } else {
+        (path.parent().unwrap_or_else(|| Path::new(".")), path.to_owned())
+    };
     let file = std::fs::read(&file_path)
         .with_context(|| format!("cannot read {}", file_path.display()))?;
     let vocab_size = match vocab_size {
         Some(vocab_size) => vocab_size,
-        None => configured_vocab_size(path)?,
+        None => configured_vocab_size(folder)?,
     };
-    let named = if path.is_dir() {
-        path.canonicalize().ok()
-    } else {
-        path.parent().and_then(|it| it.canonicalize().ok())
-    };
+    let named = folder.canonicalize().ok();
     let name = named
         .as_deref()
         .and_then(Path::file_name)
@@ -57,8 +57,7 @@ pub fn tokenizer_source(path: &Path, vocab_size: Option<u32>) -> anyhow::Result<
     Ok(TokenizerSource { file, vocab_size, name, entropy: DEFAULT_ENTROPY })
 }
 
-fn configured_vocab_size(path: &Path) -> anyhow::Result<u32> {
-    let folder = if path.is_dir() { path } else { path.parent().unwrap_or_else(|| Path::new(".")) };
+fn configured_vocab_size(folder: &Path) -> anyhow::Result<u32> {
     let config = folder.join("config.json");
     let text = std::fs::read_to_string(&config).with_context(|| {
         format!(

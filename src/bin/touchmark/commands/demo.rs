@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use anstyle::Style;
 use anyhow::Context;
 use serde::Serialize;
-use touchmark::detect::{Detection, Detector, Verdict};
+use touchmark::detect::{Detector, Verdict};
 use touchmark::generate::{Answer, Request, generate};
 use touchmark::sampling::Sampling;
 use touchmark::tokens::Tokenize;
@@ -105,17 +105,12 @@ impl Reading {
             title,
             text: text.to_owned(),
             tokens_scored: found.evidence.scored(),
-            tokens_marked: marked(&found, detector),
+            tokens_marked: super::detect::speaking(detector, &found).len(),
             log10_p: found.corrected.log10(),
             verdict: found.verdict,
             shown,
         })
     }
-}
-
-fn marked(found: &Detection, detector: &Detector) -> usize {
-    let notable = detector.watermark().null().notable();
-    found.evidence.values.iter().filter(|&&value| value > notable).count()
 }
 
 fn print(report: &[Reading]) -> anyhow::Result<()> {

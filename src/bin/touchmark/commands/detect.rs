@@ -1,5 +1,6 @@
 //! `touchmark detect`: look for marks in texts.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::Write;
@@ -95,16 +96,19 @@ impl Reader {
         let mut tokenizers = BTreeMap::new();
         let mut targets = Vec::new();
         for profile in &profiles {
-            let tokenizer =
-                assemble::profile_tokenizer(&store, profile, args.tokenizer.as_deref())?;
+            let tokenizer = match tokenizers.entry(profile.tokenizer.hash) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(assemble::profile_tokenizer(
+                    &store,
+                    profile,
+                    args.tokenizer.as_deref(),
+                )?),
+            };
             let detector =
-                assemble::detector(&store, profile, &tokenizer, args.fpr, profiles.len())?;
-            tokenizers.insert(tokenizer.hash(), tokenizer);
-            let (id, scheme, key) = (&profile.id, profile.scheme.name(), &profile.key_id);
-            let enough = detector
-                .enough()
-                .map_or_else(String::new, |tokens| format!(", {tokens} tokens are enough"));
-            output::detail(global.verbose, &format!("Profile {id}: {scheme}, key {key}{enough}"));
+                assemble::detector(&store, profile, tokenizer, args.fpr, profiles.len())?;
+            if global.verbose {
+                describe(global, profile, &detector);
+            }
             let gated = profile.scheme.scheme().entropy_floor().is_some();
             if gated && args.model.is_none() {
                 bail!("profile \"{}\": {}", profile.id, Lint::NeedsModel);
@@ -132,6 +136,9 @@ impl Reader {
     )]
     fn examine(&mut self, document: Document) -> anyhow::Result<Examined> {
         let mut encodings: BTreeMap<TokenizerHash, Encoding> = BTreeMap::new();
+        // Of the one model there is; its tokenizer is checked, so they are the same for every gated profile.
+        #[cfg(feature = "engine")]
+        let mut nats = Vec::new();
         let mut examined = Examined { rows: Vec::new(), explained: Vec::new() };
         for target in &self.targets {
             let hash = target.profile.tokenizer.hash;
@@ -143,8 +150,8 @@ impl Reader {
                 Some(encoding) => encoding,
                 None => encodings.entry(hash).or_insert(encode(&document, tokenizer)?),
             };
-            let entropies = match target.profile.scheme.scheme().entropy_floor() {
-                None => Vec::new(),
+            let entropies: &[f64] = match target.profile.scheme.scheme().entropy_floor() {
+                None => &[],
                 #[cfg(feature = "engine")]
                 Some(_) => {
                     let model = self
@@ -152,7 +159,10 @@ impl Reader {
                         .as_mut()
                         .context("internal fault: no model for a gated scheme")?;
                     assemble::check_tokenizer(&target.profile, model.tokenizer())?;
-                    model.of_text(&encoding.ids)?
+                    if nats.is_empty() {
+                        nats = model.of_text(&encoding.ids)?;
+                    }
+                    &nats
                 }
                 #[cfg(not(feature = "engine"))]
                 Some(_) => bail!(
@@ -160,7 +170,7 @@ impl Reader {
                     target.profile.id
                 ),
             };
-            let found = target.detector.detect(&encoding.ids, &entropies)?;
+            let found = target.detector.detect(&encoding.ids, entropies)?;
             if self.explain {
                 examined.explained.push(explain(&document, encoding, tokenizer, target, &found)?);
             }
@@ -168,6 +178,14 @@ impl Reader {
         }
         Ok(examined)
     }
+}
+
+fn describe(global: &Global, profile: &Profile, detector: &Detector) {
+    let (id, scheme, key) = (&profile.id, profile.scheme.name(), &profile.key_id);
+    let enough = detector
+        .enough()
+        .map_or_else(String::new, |tokens| format!(", {tokens} tokens are enough"));
+    output::detail(global.verbose, &format!("Profile {id}: {scheme}, key {key}{enough}"));
 }
 
 fn profiles(global: &Global, args: &args::Detect, store: &Store) -> anyhow::Result<Vec<Profile>> {
@@ -251,7 +269,7 @@ fn explain(
 }
 
 /// Positions whose evidence is notable.
-fn speaking(detector: &Detector, found: &Detection) -> HashSet<usize> {
+pub fn speaking(detector: &Detector, found: &Detection) -> HashSet<usize> {
     let notable = detector.watermark().null().notable();
     let evidence = found.evidence.positions.iter().zip(&found.evidence.values);
     evidence

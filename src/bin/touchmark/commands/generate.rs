@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
+use touchmark::corpus::record_id;
 use touchmark::generate::{Answer, Ends, FinishReason, Output, Request, generate};
 use touchmark::sampling::Sampling;
 use touchmark::store::Store;
@@ -159,11 +160,7 @@ fn prompts(args: &args::Generate, model: &Model) -> anyhow::Result<Vec<Prompt>> 
 
 fn parse(line: &str, number: u64, model: &Model) -> anyhow::Result<Prompt> {
     let record: serde_json::Value = serde_json::from_str(line).context("not JSON")?;
-    let id = match &record["id"] {
-        serde_json::Value::String(id) => id.clone(),
-        serde_json::Value::Number(id) => id.to_string(),
-        _ => number.to_string(),
-    };
+    let id = record_id(&record["id"], number);
     let given: Given = serde_json::from_value(record)
         .ok()
         .context("a prompt needs `prompt` (text) or `messages` (a list of role and content)")?;
@@ -219,7 +216,15 @@ struct Writer<'a> {
     sampling: Sampling,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    fn watermark(&self) -> Option<&'a Watermark> {
+        self.mark.as_ref().map(|(_, watermark)| watermark)
+    }
+
+    fn profile(&self) -> Option<&'a str> {
+        self.mark.as_ref().map(|(profile, _)| profile.as_str())
+    }
+
     fn write(&self, model: &mut Model, mut jobs: Vec<Job<'_>>) -> anyhow::Result<Exit> {
         let mut file =
             self.args.output.as_deref().map(|path| self.resume(path, &mut jobs)).transpose()?;
@@ -227,7 +232,7 @@ impl Writer<'_> {
             return self.stream(model, &jobs[0]);
         }
         let Model { lm, tokenizer, ends, .. } = model;
-        let watermark = self.mark.as_ref().map(|(_, watermark)| watermark);
+        let watermark = self.watermark();
         let answers = jobs
             .iter()
             .map(|job| begin(job, watermark, tokenizer, ends))
@@ -252,7 +257,7 @@ impl Writer<'_> {
     fn stream(&self, model: &mut Model, job: &Job<'_>) -> anyhow::Result<Exit> {
         let mut out = anstream::stdout();
         let Model { lm, tokenizer, ends, .. } = model;
-        let watermark = self.mark.as_ref().map(|(_, watermark)| watermark);
+        let watermark = self.watermark();
         let answer = begin(job, watermark, tokenizer, ends)?;
         let (mut written, mut summary) = (Ok(()), String::new());
         let mut show = |text: &str| write!(out, "{text}").and_then(|()| out.flush());
@@ -299,7 +304,7 @@ impl Writer<'_> {
             given: job.given,
             text: &answer.text,
             ids: &answer.ids,
-            profile: self.mark.as_ref().map(|(profile, _)| profile.as_str()),
+            profile: self.profile(),
             marked: answer.marked,
             skipped: &answer.unmarked,
             finish_reason: answer.finish_reason,
@@ -327,7 +332,7 @@ impl Writer<'_> {
         let mut content = String::new();
         file.read_to_string(&mut content).with_context(context)?;
         let whole = content.rfind('\n').map_or(0, |end| end + 1);
-        let mine = self.mark.as_ref().map(|(profile, _)| profile.as_str());
+        let mine = self.profile();
         let mut there = HashSet::new();
         for (number, line) in (1..).zip(content[..whole].lines()) {
             let row: Existing = serde_json::from_str(line).with_context(|| {
