@@ -37,7 +37,7 @@
 //!
 //! | layer | modules | may do |
 //! |---|---|---|
-//! | 0 | [`tokens`], [`keys`], [`stats`] | values and laws |
+//! | 0 | [`tokens`], [`keys`], [`stats`], [`gguf`] | values, laws, a file format |
 //! | 1 | [`prf`], [`sampling`], [`lm`] | randomness, choice, traits |
 //! | 2 | [`schemes`], [`watermark`], [`profile`] | what a mark is |
 //! | 3 | [`mod@generate`], [`detect`] | making and reading |
@@ -48,6 +48,7 @@
 //!
 //! To add a scheme, write one file in `schemes/` and one line in `schemes/mod.rs`.
 
+pub mod gguf;
 pub mod keys;
 pub mod stats;
 pub mod tokens;
