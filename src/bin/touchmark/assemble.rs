@@ -258,7 +258,7 @@ mod models {
     use std::path::Path;
 
     use anyhow::{Context, bail};
-    use touchmark::engine::Llama;
+    use touchmark::engine::Decoder;
     use touchmark::generate::Ends;
     use touchmark::lm::LanguageModel;
     use touchmark::tokenizer::{ChatTemplate, HfTokenizer, Message};
@@ -316,7 +316,7 @@ mod models {
                 folder.display()
             );
         }
-        let lm = Llama::from_dir(folder)
+        let lm = Decoder::from_dir(folder)
             .with_context(|| format!("cannot load the model in {}", folder.display()))?;
         let tokenizer_source = super::tokenizer_source(folder, None)?;
         let tokenizer = HfTokenizer::from_bytes(&tokenizer_source.file)?;
@@ -349,8 +349,8 @@ mod models {
         use crate::commands::bundled;
 
         let weights = if chat { bundled::CHAT_WEIGHTS } else { bundled::WEIGHTS };
-        let lm =
-            Llama::from_bytes(bundled::CONFIG, weights).context("the bundled model is damaged")?;
+        let lm = Decoder::from_bytes(bundled::CONFIG, weights)
+            .context("the bundled model is damaged")?;
         let tokenizer_source = bundled::tokenizer_source();
         let tokenizer = HfTokenizer::from_bytes(bundled::TOKENIZER)?;
         let ends = Ends { end: tokenizer.special_ids().to_vec(), never: Vec::new() };
