@@ -45,7 +45,9 @@ COMMENT = (
     "bf16: rounded = last-position logits in float32 arithmetic with the weights rounded to bfloat16, greedy and margin "
     "with the same weights; native = last-position logits of the model loaded and computed in bfloat16, which keeps the "
     "rotary frequencies in float32. old_config: config.json in the form published before transformers 5; "
-    "transformers reads the same model from it."
+    "transformers reads the same model from it. "
+    "differences: the largest absolute difference in logits within transformers itself, cached against one forward pass, "
+    "batch against alone, bf16.rounded against prefill and bf16.native against bf16.rounded."
 )
 
 BASE = dict(
@@ -121,16 +123,110 @@ case("qwen2-window", "qwen2", num_hidden_layers=3, use_sliding_window=True, slid
 case("qwen3", "qwen3", head_dim=16, rms_norm_eps=1e-6, rope_parameters=rope(1e6),
      note="q_norm and k_norm act on each head before the rotary embedding. ")
 
+GEMMA = (
+    "Norm weights are offsets from 1; embeddings are multiplied by sqrt(hidden_size), which a model in bfloat16 rounds "
+    "to bfloat16 and the float32 arithmetic of bf16.rounded does not. "
+)
+
+case("gemma1", "gemma", num_key_value_heads=1, head_dim=16, tie_word_embeddings=True, rms_norm_eps=1e-6,
+     hidden_act="gelu_pytorch_tanh", rope_parameters=rope(), note=GEMMA, ablate=[dict(hidden_act="silu")])
+case("gemma2", "gemma2", num_hidden_layers=3, head_dim=12, intermediate_size=72, tie_word_embeddings=True,
+     rms_norm_eps=1e-6, hidden_activation="gelu_pytorch_tanh", query_pre_attn_scalar=5, attn_logit_softcapping=5.0,
+     final_logit_softcapping=10.0, sliding_window=8, rope_parameters=rope(),
+     note=GEMMA + WINDOW + "Even layers slide. Scores are scaled, then capped as c tanh(x/c), then masked. ",
+     ablate=[dict(query_pre_attn_scalar=12), dict(attn_logit_softcapping=None), dict(final_logit_softcapping=None),
+             dict(sliding_window=7), dict(sliding_window=9),
+             dict(layer_types=["full_attention", "sliding_attention", "full_attention"])])
+
+
+def gemma3(name, full, note=""):
+    local = rope(1e4)
+    kinds = ["sliding_attention", "full_attention", "sliding_attention"]
+    case(name, "gemma3_text", num_hidden_layers=3, head_dim=12, intermediate_size=72, tie_word_embeddings=True,
+         rms_norm_eps=1e-6, hidden_activation="gelu_pytorch_tanh", query_pre_attn_scalar=5, sliding_window=8,
+         layer_types=kinds, rope_parameters={"full_attention": full, "sliding_attention": local},
+         note=GEMMA + WINDOW + "Full and sliding layers have rotary embeddings of their own; q_norm and k_norm act on "
+              "each head before them, with offsets from 1 too. " + note,
+         ablate=[dict(query_pre_attn_scalar=12), dict(sliding_window=7), dict(sliding_window=9),
+                 dict(layer_types=kinds[1:] + kinds[:1]),
+                 dict(rope_parameters={"full_attention": local, "sliding_attention": local}),
+                 dict(rope_parameters={"full_attention": full, "sliding_attention": full})]
+         + ([] if full["rope_type"] == "default" else
+            [dict(rope_parameters={"full_attention": rope(full["rope_theta"]), "sliding_attention": local})]))
+
+
+gemma3("gemma3", rope(1e6))
+gemma3("gemma3-scaled", rope(1e6, "linear", factor=8.0), "The scaling acts on the full layers only. ")
+
+
+def long_rope(pairs, partial=1.0):
+    short = [round(1.0 + 0.15 * i, 2) for i in range(pairs)]
+    long = [round(1.3 + 0.9 * i, 2) for i in range(pairs)]
+    return rope(1e4, "longrope", short_factor=short, long_factor=long, original_max_position_embeddings=32,
+                partial_rotary_factor=partial)
+
+
+def without_lists(parameters, factors):
+    return dict(rope_parameters={**parameters, "short_factor": factors, "long_factor": factors})
+
+
+LONG = (
+    "transformers takes the long factors for all positions of a forward pass whose longest position exceeds "
+    "original_max_position_embeddings (32), else the short ones; keys already cached are not rotated anew. cos and sin "
+    "are scaled by sqrt(1 + ln(max/original) / ln(original)) with either list. "
+)
+PHI3 = dict(hidden_size=48, num_attention_heads=3, num_key_value_heads=3, original_max_position_embeddings=128,
+            sliding_window=None)
+
+case("phi3", "phi3", **{**PHI3, "sliding_window": 16}, rope_parameters=rope(partial_rotary_factor=1.0),
+     note=WINDOW + "qkv_proj holds q, k, v one below the other, gate_up_proj gate and up. ",
+     ablate=[dict(sliding_window=None), dict(sliding_window=15), dict(sliding_window=17)])
+case("phi3-partial", "phi3", **{**PHI3, "num_key_value_heads": 1, "tie_word_embeddings": True},
+     rope_parameters=rope(partial_rotary_factor=0.75),
+     ablate=[dict(rope_parameters=rope(partial_rotary_factor=1.0))],
+     note="The first 12 of each head's 16 dimensions are rotated. ")
+case("phi3-longrope", "phi3", **{**PHI3, "original_max_position_embeddings": 32}, rope_parameters=long_rope(8),
+     ablate=[without_lists(long_rope(8), [1.0] * 8), without_lists(long_rope(8), long_rope(8)["long_factor"]),
+             dict(rope_parameters={**long_rope(8), "attention_factor": 1.0})],
+     note=LONG + "Here nothing goes beyond 32 positions: 24 greedy steps. ")
+case("phi3-longrope-long", "phi3", **{**PHI3, "original_max_position_embeddings": 32, "num_key_value_heads": 1},
+     rope_parameters=long_rope(6, 0.75),
+     ablate=[without_lists(long_rope(6, 0.75), [1.0] * 6),
+             without_lists(long_rope(6, 0.75), long_rope(6)["short_factor"]),
+             dict(rope_parameters={**long_rope(6, 0.75), "attention_factor": 1.0})],
+     note=LONG + "Here every prompt is longer than 32, so that all of it uses the long factors. The first 12 of each "
+                 "head's 16 dimensions are rotated. ")
+
+case("olmo2", "olmo2", rms_norm_eps=1e-6, rope_parameters=rope(5e5),
+     note="Norms come after attention and after the MLP, none before; q_norm and k_norm act on the whole projection. ")
+MULTIPLIERS = dict(embedding_multiplier=6.0, attention_multiplier=0.9, residual_multiplier=0.35, logits_scaling=8.0)
+case("granite", "granite", **MULTIPLIERS, rope_parameters=rope(), ablate=[{key: 1.0} for key in MULTIPLIERS]
+     + [dict(attention_multiplier=10**-0.5)],
+     note="attention_multiplier replaces 1/sqrt(head_dim); logits are divided by logits_scaling. ")
+case("smollm3", "smollm3", num_hidden_layers=3, no_rope_layers=[1, 0, 1], no_rope_layer_interval=2,
+     tie_word_embeddings=True, rope_parameters=rope(5e6), ablate=[dict(no_rope_layers=[1, 1, 1]),
+                                                                  dict(no_rope_layers=[0, 1, 0])],
+     note="no_rope_layers has 0 where a layer has no rotary embedding. ")
+OLMO3_YARN = rope(5e5, "yarn", factor=4.0, original_max_position_embeddings=16, attention_factor=1.2, beta_fast=2.0,
+                  beta_slow=0.01)
+case("olmo3", "olmo3", num_hidden_layers=3, rms_norm_eps=1e-6, sliding_window=8,
+     layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+     rope_parameters={"full_attention": OLMO3_YARN, "sliding_attention": rope(5e5)},
+     note=WINDOW + "As olmo2, with sliding layers; the scaling acts on the full layers only. ",
+     ablate=[dict(sliding_window=7), dict(sliding_window=9),
+             dict(rope_parameters={"full_attention": rope(5e5), "sliding_attention": rope(5e5)}),
+             dict(rope_parameters={"full_attention": OLMO3_YARN, "sliding_attention": OLMO3_YARN})])
+
+
+LENGTHS_OF = {"phi3-longrope": (3, 5, 8), "phi3-longrope-long": (40, 45, 50)}
+STEPS_OF = {"phi3-longrope": 24}
+STORED = {"llama-bf16": torch.bfloat16, "llama-f16": torch.float16}
+
 
 def prompts_of(name):
     generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
     vocab = CASES[name]["vocab_size"]
     return [torch.randint(3, vocab, (n,), generator=generator).tolist() for n in LENGTHS_OF.get(name, LENGTHS)]
-
-
-LENGTHS_OF = {}
-STEPS_OF = {}
-STORED = {"llama-bf16": torch.bfloat16, "llama-f16": torch.float16}
 
 
 def config_of(settings):
@@ -143,19 +239,25 @@ def config_of(settings):
 def fill(model, seed):
     """Random weights whose logits spread over a few units: matrices scale with 1/sqrt(inputs), queries and keys more."""
     generator = torch.Generator().manual_seed(seed)
-    tied = model.config.tie_word_embeddings
-    centre = 0.0 if model.config.model_type.startswith("gemma") else 1.0
+    config = model.config
+    gemma = config.model_type.startswith("gemma")
+    embedding = {"gemma": 0.05, "gemma2": 0.12, "gemma3_text": 0.12}.get(config.model_type)
+    embedding = embedding or (0.4 if config.tie_word_embeddings else 1.0)
+    # Gemma's last norm is large, to make up for the small embeddings its head is tied to.
+    last_norm = 3.0 / (embedding * config.hidden_size**0.5) - 1.0 if gemma else 1.0
+    embedding *= 0.6 / getattr(config, "embedding_multiplier", 0.6)
+    head = 3.0 * getattr(config, "logits_scaling", 1.0)
     with torch.no_grad():
         for name, weight in sorted(model.named_parameters()):
             noise = torch.randn(weight.shape, generator=generator)
             if "norm" in name:
-                noise = centre + 0.2 * noise
+                noise = (last_norm if name == "model.norm.weight" else 0.0 if gemma else 1.0) + 0.2 * noise
             elif name.endswith("bias"):
                 noise = 0.3 * noise
             elif "embed_tokens" in name:
-                noise = noise * (0.4 if tied else 1.0)
+                noise = embedding * noise
             elif "lm_head" in name:
-                noise = noise * 3.0 / weight.shape[1] ** 0.5
+                noise = head * noise / weight.shape[1] ** 0.5
             else:
                 gain = 1.5 if "q_proj" in name or "k_proj" in name or "qkv" in name else 1.0
                 noise = gain * noise / weight.shape[1] ** 0.5
@@ -249,7 +351,7 @@ def save(name, model):
 
 def old_form(config):
     """The configuration as files published before transformers 5 have it."""
-    new = ("rope_parameters", "layer_types", "dtype", "transformers_version")
+    new = ("rope_parameters", "layer_types", "dtype", "transformers_version", "_sliding_window_pattern")
     old = {key: value for key, value in config.items() if key not in new}
     if old.get("head_dim") == config["hidden_size"] // config["num_attention_heads"]:
         del old["head_dim"]
@@ -332,6 +434,12 @@ def make(name):
     old = old_form(json.loads((folder / "config.json").read_text()))
     check_old_form(name, old, model, prompts, last[-1])
     moved = check_settings(name, model, prompts, last[-1])
+    differences = {
+        "cached": max(largest(a, b) for a, b in zip(cached, again)),
+        "batch": largest(batch, last),
+        "rounded": largest(rounded_last, last),
+        "native": largest(native, rounded_last),
+    }
     write(folder, {
         "comment": NOTES[name] + COMMENT,
         "generator": "tests/it/golden/families.py",
@@ -344,6 +452,7 @@ def make(name):
         "greedy": [tokens for tokens, _, _ in plain],
         "greedy_margin": min(least for _, _, least in plain),
         "batch": batch,
+        "differences": {key: float(f"{value:.2g}") for key, value in differences.items()},
         "bf16": {
             "rounded": rounded_last,
             "greedy": [tokens for tokens, _, _ in coarse],
@@ -359,11 +468,8 @@ def make(name):
         "logit std": round(torch.cat(full).std().item(), 2),
         "distinct": min(len(set(tokens)) for tokens, _, _ in plain),
         "margin": round(min(least for _, _, least in plain), 4),
-        "cached-prefill": f"{max(largest(a, b) for a, b in zip(cached, again)):.1e}",
-        "batch-single": f"{largest(batch, last):.1e}",
-        "rounded-f32": round(largest(rounded_last, last), 4),
-        "native-rounded": round(largest(native, rounded_last), 4),
-        "setting moves": round(moved, 3),
+        **{key: f"{value:.1e}" for key, value in differences.items()},
+        "setting moves": round(moved, 3) if ABLATE[name] else None,
     }
 
 
