@@ -25,12 +25,13 @@ pub enum Family {
     Gemma3,
     Phi3,
     Olmo2,
+    Olmo3,
     Granite,
     SmolLm3,
 }
 
 impl Family {
-    const NAMES: [(&str, Self); 11] = [
+    const NAMES: [(&str, Self); 12] = [
         ("llama", Self::Llama),
         ("mistral", Self::Mistral),
         ("qwen2", Self::Qwen2),
@@ -40,6 +41,7 @@ impl Family {
         ("gemma3_text", Self::Gemma3),
         ("phi3", Self::Phi3),
         ("olmo2", Self::Olmo2),
+        ("olmo3", Self::Olmo3),
         ("granite", Self::Granite),
         ("smollm3", Self::SmolLm3),
     ];
@@ -72,7 +74,7 @@ impl Family {
     fn norms(self) -> Norms {
         match self {
             Self::Gemma2 | Self::Gemma3 => Norms::Around,
-            Self::Olmo2 => Norms::After,
+            Self::Olmo2 | Self::Olmo3 => Norms::After,
             _ => Norms::Before,
         }
     }
@@ -80,9 +82,14 @@ impl Family {
     fn qk_norm(self) -> QkNorm {
         match self {
             Self::Qwen3 | Self::Gemma3 => QkNorm::Head,
-            Self::Olmo2 => QkNorm::Whole,
+            Self::Olmo2 | Self::Olmo3 => QkNorm::Whole,
             _ => QkNorm::None,
         }
+    }
+
+    /// Layers with a window have a rotary embedding of their own.
+    fn has_local_rope(self) -> bool {
+        matches!(self, Self::Gemma3 | Self::Olmo3)
     }
 
     fn ties_by_default(self) -> bool {
@@ -92,13 +99,14 @@ impl Family {
     fn default_theta(self) -> f64 {
         match self {
             Self::Gemma3 => 1_000_000.0,
+            Self::Olmo3 => 500_000.0,
             Self::SmolLm3 => 2_000_000.0,
             _ => 10_000.0,
         }
     }
 
     fn default_eps(self) -> f64 {
-        if matches!(self, Self::Olmo2 | Self::Phi3) { 1e-5 } else { 1e-6 }
+        if matches!(self, Self::Olmo2 | Self::Olmo3 | Self::Phi3) { 1e-5 } else { 1e-6 }
     }
 
     /// Width of a head where the file does not say.
@@ -111,7 +119,7 @@ impl Family {
     }
 
     fn default_window(self) -> Option<usize> {
-        matches!(self, Self::Mistral | Self::Gemma2 | Self::Gemma3).then_some(4096)
+        matches!(self, Self::Mistral | Self::Gemma2 | Self::Gemma3 | Self::Olmo3).then_some(4096)
     }
 }
 
@@ -220,7 +228,10 @@ impl File<'_> {
         } else {
             "hidden_act"
         };
-        fields.only(name, &"gelu_pytorch_tanh".into())?;
+        // The first Gemma's first files say "gelu" and mean its tanh form.
+        fields
+            .only(name, &"gelu_pytorch_tanh".into())
+            .or_else(|error| fields.only(name, &"gelu".into()).map_err(|_| error))?;
         Ok(Activation::GeluTanh)
     }
 
@@ -277,24 +288,28 @@ impl File<'_> {
         let (global, max_positions) = reader.read("full_attention")?;
         config.max_positions = max_positions;
         config.ropes = vec![global];
-        if self.family == Family::Gemma3 {
+        if self.family.has_local_rope() {
             config.ropes.push(self.local_rope(&reader)?);
         }
         let turns = self.turning_layers(count)?;
         let spec = |(window, turns): (Option<usize>, bool)| {
-            let local = window.is_some() && self.family == Family::Gemma3;
+            let local = window.is_some() && self.family.has_local_rope();
             LayerSpec { window, rope: turns.then_some(usize::from(local)) }
         };
         config.layers = windows.into_iter().zip(turns).map(spec).collect();
         Ok(())
     }
 
-    /// Gemma 3 turns the layers that have a window by an embedding of their own.
+    /// The embedding of layers with a window, which is never stretched in old files; Gemma 3's has a base of its own.
     fn local_rope(&self, reader: &RopeReader<'_>) -> Result<super::RopeSpec, EngineError> {
         if self.fields.get("rope_parameters").is_some() {
             return Ok(reader.read("sliding_attention")?.0);
         }
-        let theta = self.fields.positive("rope_local_base_freq", 10_000.0)?;
+        let theta = if self.family == Family::Gemma3 {
+            self.fields.positive("rope_local_base_freq", 10_000.0)?
+        } else {
+            self.fields.positive("rope_theta", reader.theta)?
+        };
         Ok(super::RopeSpec::plain(theta, reader.head_dim))
     }
 
@@ -331,6 +346,7 @@ impl File<'_> {
                 (0..count).map(|layer| layer >= first).collect()
             }
             Family::Gemma2 => every(2),
+            Family::Olmo3 => every(4),
             Family::Gemma3 => {
                 let name = if fields.get("sliding_window_pattern").is_some() {
                     "sliding_window_pattern"
