@@ -42,12 +42,12 @@ COMMENT = (
     "cached: for each prompt, logits i come from feeding greedy[i] at position len+i to the cached model. "
     "batch: last-position logits of each prompt in one left-padded batch with attention_mask and position_ids. "
     "greedy_margin: the least distance between the two largest logits over all greedy steps. "
-    "bf16: rounded = last-position logits in float32 arithmetic with the weights rounded to bfloat16, greedy and margin "
-    "with the same weights; native = last-position logits of the model loaded and computed in bfloat16, which keeps the "
-    "rotary frequencies in float32. old_config: config.json in the form published before transformers 5; "
+    "bf16: rounded = last-position logits in float32 arithmetic with the weights rounded to bfloat16, greedy and "
+    "margin with the same weights; native = last-position logits of the model loaded and computed in bfloat16, which "
+    "keeps the rotary frequencies in float32. old_config: config.json in the form published before transformers 5; "
     "transformers reads the same model from it. "
-    "differences: the largest absolute difference in logits within transformers itself, cached against one forward pass, "
-    "batch against alone, bf16.rounded against prefill and bf16.native against bf16.rounded."
+    "differences: the largest absolute difference in logits within transformers itself, cached against one forward "
+    "pass, batch against alone, bf16.rounded against prefill and bf16.native against bf16.rounded."
 )
 
 BASE = dict(
@@ -103,7 +103,8 @@ case("llama-yarn", "llama", head_dim=24,
      note="The attention factor 0.1 ln(factor) + 1 scales both cos and sin. ")
 case("llama-bias", "llama", attention_bias=True, mlp_bias=True, rope_parameters=rope())
 case("smollm", "llama", hidden_size=36, num_attention_heads=3, num_key_value_heads=1, num_hidden_layers=3,
-     intermediate_size=72, tie_word_embeddings=True, rope_parameters=rope(1e5), ablate=[dict(rope_parameters=rope(1e4))])
+     intermediate_size=72, tie_word_embeddings=True, rope_parameters=rope(1e5),
+     ablate=[dict(rope_parameters=rope(1e4))])
 case("llama-sharded", "llama", vocab_size=64, hidden_size=32, rope_parameters=rope())
 case("llama-bf16", "llama", vocab_size=64, hidden_size=32, rope_parameters=rope(),
      note="The weights are stored in bfloat16; every field but bf16.native is computed in float32 from them. ")
@@ -237,7 +238,7 @@ def config_of(settings):
 
 
 def fill(model, seed):
-    """Random weights whose logits spread over a few units: matrices scale with 1/sqrt(inputs), queries and keys more."""
+    """Random weights whose logits spread over a few units: matrices scale with 1/sqrt(inputs)."""
     generator = torch.Generator().manual_seed(seed)
     config = model.config
     gemma = config.model_type.startswith("gemma")
