@@ -43,7 +43,9 @@ mod weights;
 
 use std::path::PathBuf;
 
-pub use config::{Activation, Config, Family, LayerSpec, Norms, QkNorm, RopeScaling, RopeSpec};
+pub use config::{
+    Activation, Config, Family, GgufConfigError, LayerSpec, Norms, QkNorm, RopeScaling, RopeSpec,
+};
 pub use decoder::Decoder;
 pub use source::{Dtype, Source};
 pub use threads::set_threads;
@@ -59,6 +61,14 @@ pub enum EngineError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// A GGUF file that is damaged, or holds a model that is not supported.
+    #[error("cannot use {}", path.display())]
+    Gguf {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: GgufConfigError,
     },
     /// A directory without weights.
     #[error(

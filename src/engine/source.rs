@@ -6,7 +6,7 @@ use candle_core::DType;
 
 use super::EngineError;
 use super::config::Config;
-use super::weights::Weights;
+use super::weights::{self, Weights};
 
 /// Where a model's files are.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +14,9 @@ pub enum Source<'a> {
     /// A directory with `config.json` and `model.safetensors`, or with shards and their
     /// `model.safetensors.index.json`.
     Dir(&'a Path),
-    /// The bytes of such files.
+    /// A GGUF file.
+    Gguf(&'a Path),
+    /// The bytes of such files as a directory has.
     Bytes {
         /// Of `config.json`.
         config: &'a [u8],
@@ -28,6 +30,7 @@ impl<'a> Source<'a> {
     pub(super) fn open(&self) -> Result<(Config, Weights<'a>), EngineError> {
         match *self {
             Self::Dir(dir) => Ok((self.config()?, Weights::from_dir(dir)?)),
+            Self::Gguf(path) => Weights::from_gguf(path),
             Self::Bytes { safetensors, .. } => {
                 Ok((self.config()?, Weights::from_bytes(safetensors)?))
             }
@@ -46,6 +49,7 @@ impl<'a> Source<'a> {
                     std::fs::read(&path).map_err(|source| EngineError::Read { path, source })?;
                 Config::parse(&config)
             }
+            Self::Gguf(path) => Ok(weights::gguf::open(path)?.0),
             Self::Bytes { config, .. } => Config::parse(config),
         }
     }

@@ -10,7 +10,7 @@ use super::{Activation, Config, LayerSpec, Norms, QkNorm};
 use crate::engine::EngineError;
 
 /// More layers than any model has; bounds what a damaged file makes this program hold.
-const MAX_LAYERS: usize = 10_000;
+pub(super) const MAX_LAYERS: usize = 10_000;
 
 /// Families of models, each tested against transformers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,7 +71,7 @@ impl Family {
         self == Self::Phi3
     }
 
-    fn norms(self) -> Norms {
+    pub(super) fn norms(self) -> Norms {
         match self {
             Self::Gemma2 | Self::Gemma3 => Norms::Around,
             Self::Olmo2 | Self::Olmo3 => Norms::After,
@@ -79,7 +79,7 @@ impl Family {
         }
     }
 
-    fn qk_norm(self) -> QkNorm {
+    pub(super) fn qk_norm(self) -> QkNorm {
         match self {
             Self::Qwen3 | Self::Gemma3 => QkNorm::Head,
             Self::Olmo2 | Self::Olmo3 => QkNorm::Whole,

@@ -5,9 +5,11 @@
 
 mod families;
 mod fields;
+pub(super) mod gguf;
 mod rope;
 
 pub use families::Family;
+pub use gguf::GgufConfigError;
 pub use rope::{RopeScaling, RopeSpec};
 
 use super::EngineError;

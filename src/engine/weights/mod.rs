@@ -2,6 +2,7 @@
 //!
 //! A file's directory is checked when it is opened (`safetensors`, `gguf`), a tensor's values when it is taken.
 
+pub(super) mod gguf;
 mod names;
 mod safetensors;
 
@@ -14,9 +15,10 @@ use std::path::{Path, PathBuf};
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
 
 use super::EngineError;
-use super::config::Config;
+use super::config::{Config, Family};
 use crate::gguf::GgmlType;
 
+use names::Naming;
 pub(super) use names::{Part, Role};
 
 /// Tensors of a model, read one at a time: the peak is what has been taken so far plus one tensor.
@@ -24,6 +26,7 @@ pub(super) struct Weights<'a> {
     sources: Vec<Source<'a>>,
     tensors: BTreeMap<String, Entry>,
     taken: BTreeSet<String>,
+    naming: Naming,
     /// Floats are rounded to this format; `None`: they stay as they are.
     pub(super) dtype: Option<DType>,
 }
@@ -50,8 +53,14 @@ enum Reader<'a> {
 }
 
 impl<'a> Weights<'a> {
-    fn new() -> Self {
-        Self { sources: Vec::new(), tensors: BTreeMap::new(), taken: BTreeSet::new(), dtype: None }
+    fn new(naming: Naming) -> Self {
+        Self {
+            sources: Vec::new(),
+            tensors: BTreeMap::new(),
+            taken: BTreeSet::new(),
+            naming,
+            dtype: None,
+        }
     }
 
     /// Adds a file and its tensors.
@@ -77,7 +86,11 @@ impl<'a> Weights<'a> {
         part: Part,
         shape: [usize; 2],
     ) -> Result<Tensor, EngineError> {
-        self.take(&part.name(config, "weight"), &shape)
+        let tensor = self.take(&part.name(self.naming, config, "weight"), &shape)?;
+        match self.row_order(config, part.role, shape[0])? {
+            Some(order) => Ok(tensor.index_select(&order, 0)?),
+            None => Ok(tensor),
+        }
     }
 
     /// Takes the vector of a role as f32, an affine layer's bias when `what` is "bias".
@@ -88,13 +101,38 @@ impl<'a> Weights<'a> {
         what: &str,
         len: usize,
     ) -> Result<Vec<f32>, EngineError> {
-        let tensor = self.take(&part.name(config, what), &[len])?;
+        let mut tensor = self.take(&part.name(self.naming, config, what), &[len])?;
+        if let Some(order) = self.row_order(config, part.role, len)? {
+            tensor = tensor.index_select(&order, 0)?;
+        }
         let mut values = tensor.to_dtype(DType::F32)?.to_vec1()?;
-        if config.family.is_gemma() && part.role.is_norm() {
-            // Gemma's files hold these weights less one.
+        if self.naming == Naming::Transformers && config.family.is_gemma() && part.role.is_norm() {
+            // Gemma's files hold these weights less one, but for GGUF files.
             values.iter_mut().for_each(|value| *value += 1.0);
         }
         Ok(values)
+    }
+
+    /// Where the rows of queries and keys lie in the file, when not in order: GGUF files of some architectures put
+    /// dimensions that turn together side by side, where the engine has them half a head apart.
+    fn row_order(
+        &self,
+        config: &Config,
+        role: Role,
+        rows: usize,
+    ) -> Result<Option<Tensor>, EngineError> {
+        let interleaved = self.naming == Naming::Gguf
+            && matches!(config.family, Family::Llama | Family::Granite)
+            && matches!(role, Role::Query | Role::Key);
+        if !interleaved {
+            return Ok(None);
+        }
+        let half = config.head_dim / 2;
+        let place = |row: usize| {
+            let (head, dimension) = (row / (2 * half), row % (2 * half));
+            (2 * half * head + 2 * (dimension % half) + dimension / half) as u32
+        };
+        Ok(Some(Tensor::from_iter((0..rows).map(place), &Device::Cpu)?))
     }
 
     fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, EngineError> {
@@ -128,7 +166,10 @@ impl<'a> Weights<'a> {
     /// Refuses tensors that nobody took, for a model that ignores some of its weights computes something else. Files of
     /// tied models may repeat the embedding, and old files list the rotary frequencies.
     pub(super) fn finish(&self) -> Result<(), EngineError> {
-        let known = |name: &str| name == "lm_head.weight" || name.ends_with(".rotary_emb.inv_freq");
+        let known = |name: &str| {
+            matches!(name, "lm_head.weight" | "rope_freqs.weight")
+                || name.ends_with(".rotary_emb.inv_freq")
+        };
         match self.tensors.keys().find(|name| !self.taken.contains(*name) && !known(name)) {
             Some(tensor) => Err(EngineError::UnexpectedTensor { tensor: tensor.clone() }),
             None => Ok(()),

@@ -2,6 +2,15 @@
 
 use crate::engine::config::{Config, Norms};
 
+/// Who named the tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Naming {
+    /// The transformers library.
+    Transformers,
+    /// llama.cpp's converter.
+    Gguf,
+}
+
 /// What a tensor is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum Role {
@@ -58,8 +67,41 @@ impl Part {
         Self { layer: None, role }
     }
 
-    /// The tensor's name in transformers' files; `what` is "weight" or "bias".
-    pub(super) fn name(self, config: &Config, what: &str) -> String {
+    /// The tensor's name; `what` is "weight" or "bias".
+    pub(super) fn name(self, naming: Naming, config: &Config, what: &str) -> String {
+        match naming {
+            Naming::Transformers => self.in_transformers(config, what),
+            Naming::Gguf => self.in_gguf(what),
+        }
+    }
+
+    fn in_gguf(self, what: &str) -> String {
+        let module = match self.role {
+            Role::Embedding => "token_embd",
+            Role::Head => "output",
+            Role::FinalNorm => "output_norm",
+            Role::AttentionNorm => "attn_norm",
+            Role::AttentionAfterNorm => "post_attention_norm",
+            Role::MlpNorm => "ffn_norm",
+            Role::MlpAfterNorm => "post_ffw_norm",
+            Role::Query => "attn_q",
+            Role::Key => "attn_k",
+            Role::Value => "attn_v",
+            Role::Qkv => "attn_qkv",
+            Role::QueryNorm => "attn_q_norm",
+            Role::KeyNorm => "attn_k_norm",
+            Role::Output => "attn_output",
+            Role::Gate => "ffn_gate",
+            Role::Up | Role::GateUp => "ffn_up",
+            Role::Down => "ffn_down",
+        };
+        match self.layer {
+            Some(layer) => format!("blk.{layer}.{module}.{what}"),
+            None => format!("{module}.{what}"),
+        }
+    }
+
+    fn in_transformers(self, config: &Config, what: &str) -> String {
         let module = match self.role {
             Role::Embedding => "model.embed_tokens",
             Role::Head => "lm_head",

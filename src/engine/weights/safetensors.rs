@@ -6,7 +6,7 @@ use std::path::{Component, Path};
 
 use ::safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
-use super::{Entry, Reader, Source, Weights, open, reserved};
+use super::{Entry, Naming, Reader, Source, Weights, open, reserved};
 use crate::engine::EngineError;
 use crate::gguf::GgmlType;
 
@@ -19,14 +19,14 @@ impl<'a> Weights<'a> {
     /// The tensors in the bytes of one safetensors file.
     pub(in crate::engine) fn from_bytes(bytes: &'a [u8]) -> Result<Self, EngineError> {
         let source = Source { name: "bundled weights".to_owned(), reader: Reader::Bytes(bytes) };
-        let mut weights = Self::new();
+        let mut weights = Self::new(Naming::Transformers);
         weights.add_safetensors(source)?;
         Ok(weights)
     }
 
     /// The tensors of a model directory: `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
     pub(in crate::engine) fn from_dir(dir: &Path) -> Result<Self, EngineError> {
-        let mut weights = Self::new();
+        let mut weights = Self::new(Naming::Transformers);
         if dir.join("model.safetensors").is_file() {
             weights.add_safetensors(open(dir, "model.safetensors")?)?;
             return Ok(weights);
