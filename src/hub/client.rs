@@ -1,6 +1,7 @@
 //! The requests of the hub's protocol: what is sent, to whom, and what each refusal means.
 
-use std::io::Read;
+use std::fmt;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,13 +16,21 @@ use super::{Denial, HubError, ModelId, Revision, Settings};
 /// The listing of a repository with very many files has a few megabytes.
 const LISTING_LIMIT: u64 = 64 << 20;
 const REDIRECTS: usize = 10;
+/// What to do where a mirror's certificate comes from an authority of its own.
+const AUTHORITY: &str = "; SSL_CERT_FILE may name the certificate authority of a mirror";
 
 /// Speaks with one endpoint.
-#[derive(Debug)]
 pub(super) struct Client {
     agent: Agent,
     endpoint: Uri,
     settings: Settings,
+}
+
+/// Without the agent, which knows the proxy and its password.
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("settings", &self.settings).finish_non_exhaustive()
+    }
 }
 
 /// What a request is for: its model, its revision, and its file, or none for the listing.
@@ -155,17 +164,19 @@ impl Client {
         let asked = Asked { id, revision: commit, file: Some(&entry.name) };
         let url = self.address(asked);
         let mut backoff = self.backoff();
-        let headers = loop {
+        let answer = loop {
             match self.send(&Method::HEAD, &url, asked, 0) {
-                Ok((answer, _)) => break answer.headers().clone(),
+                Ok((answer, _)) => break answer,
                 Err(failure) => backoff.after(failure)?,
             }
         };
-        let first = |names: [&str; 2]| names.iter().find_map(|name| text(&headers, name));
+        let header = |name: &str| text(answer.headers(), name);
+        // The length of a redirect is not that of the file.
+        let own = header("content-length").filter(|_| answer.status().is_success());
         Ok(Entry {
             name: entry.name.clone(),
-            size: first(["x-linked-size", "content-length"]).and_then(|size| size.parse().ok()),
-            digest: first(["x-linked-etag", "etag"]).and_then(Digest::from_etag),
+            size: header("x-linked-size").or(own).and_then(|size| size.parse().ok()),
+            digest: header("x-linked-etag").or_else(|| header("etag")).and_then(Digest::from_etag),
         })
     }
 
@@ -315,15 +326,29 @@ impl Client {
             }
             // These two would show an address, which may be signed.
             ureq::Error::BadUri(_) | ureq::Error::RequireHttpsOnly(_) => "bad address".to_owned(),
-            // The request was sent and the connection closed before an answer.
-            ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            // The connection was there and closed before an answer.
+            ureq::Error::Io(error) if is_cut(error.kind()) => {
                 return Failure::Passing(HubError::Cut { host, what: asked.what(), got: 0 });
             }
-            error => error.to_string(),
+            error => {
+                let why = error.to_string();
+                let authority = if why.contains("certificate") { AUTHORITY } else { "" };
+                why + authority
+            }
         };
         let endpoint = self.settings.endpoint.clone();
         Failure::Passing(HubError::Unreachable { host, endpoint, why })
     }
+}
+
+fn is_cut(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::UnexpectedEof
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+    )
 }
 
 fn agent(settings: &Settings) -> Result<Agent, HubError> {

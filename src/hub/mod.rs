@@ -33,7 +33,10 @@
 //! ```
 //!
 //! Layout, names and locks are those of `huggingface_hub`, so both find each other's files. Weights are fetched last and
-//! a ref is written after them, so an interrupted fetch never hides the complete snapshot that was there before.
+//! a ref is written after them, so an interrupted fetch never hides the complete snapshot that was there before. A second
+//! process that wants the same file waits until the first has it.
+//!
+//! Files come by plain HTTP; the public hub serves none above 50 GB that way.
 
 mod cache;
 mod choose;

@@ -11,6 +11,7 @@ use super::HubError;
 
 /// Where the hub and its cache are, and how to speak to it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Settings {
     /// The hub, for example `https://huggingface.co`; a mirror may have a path.
     pub endpoint: String,
