@@ -1,7 +1,8 @@
 //! Runs decoder-only language models.
 //!
 //! [`Decoder`] implements [`LanguageModel`](crate::lm::LanguageModel). Reading order: `config` (what a model is),
-//! `weights` (how it comes from files), `matrix` and `kernel` (products), `cache` and `attention`, `ops` (everything
+//! `weights` (how it comes from files), `matrix` and `kernel` (products), `blocks`,
+//! `quantised` and `integer` (quantised ones), `cache` and `attention`, `ops` (everything
 //! row-wise), `model` (the transformer), `slab` (how a step becomes rows), `sequences` (checks), `decoder`.
 //!
 //! # What a row is worth
@@ -26,15 +27,18 @@
 //! ```
 
 mod attention;
+mod blocks;
 mod cache;
 mod config;
 mod decoder;
+mod integer;
 mod kernel;
 
 mod matrix;
 mod model;
 mod ops;
 mod pool;
+mod quantised;
 mod sequences;
 mod slab;
 mod source;

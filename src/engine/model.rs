@@ -92,7 +92,7 @@ impl Model {
     pub(super) fn load(config: Config, weights: &mut Weights<'_>) -> Result<Self, EngineError> {
         let shape = [config.vocab_size, config.hidden_size];
         let mut take =
-            |role| Matrix::stack(&[weights.matrix(&config, Part::whole(role), shape)?]);
+            |role| Matrix::stack(vec![weights.weight(&config, Part::whole(role), shape)?]);
         let embedding = take(Role::Embedding)?;
         let head = if config.tied_embeddings { None } else { Some(take(Role::Head)?) };
         let norm =
@@ -192,7 +192,7 @@ impl Model {
         sequences: &mut [&mut Sequence],
         buffers: &mut SlabBuffers,
     ) {
-        self.enter(&layer.attention, buffers);
+        self.enter(&layer.attention, &layer.qkv, buffers);
         layer.qkv.multiply(&buffers.packed, &mut buffers.qkv);
         self.normalise_heads(layer, &mut buffers.qkv);
         self.rotate(index, &mut buffers.qkv, &buffers.turns);
@@ -206,14 +206,14 @@ impl Model {
             sequences,
         };
         attention.run(&mut buffers.attended);
-        buffers.packed.pack(&buffers.attended, self.config.query_width());
+        buffers.packed.pack(&buffers.attended, &layer.output.matrix);
         layer.output.multiply(&buffers.packed, &mut buffers.update);
         self.leave(&layer.attention, buffers);
     }
 
     fn feed_forward(&self, layer: &Layer, buffers: &mut SlabBuffers) {
         let width = self.config.intermediate_size;
-        self.enter(&layer.mlp, buffers);
+        self.enter(&layer.mlp, &layer.gate_up, buffers);
         layer.gate_up.multiply(&buffers.packed, &mut buffers.gate_up);
         buffers.activated.resize(buffers.gate_up.len() / 2, 0.0);
         let gated = match self.config.activation {
@@ -224,19 +224,18 @@ impl Model {
         for (gate_up, out) in rows.zip(buffers.activated.chunks_exact_mut(width)) {
             gated(gate_up, out);
         }
-        buffers.packed.pack(&buffers.activated, width);
+        buffers.packed.pack(&buffers.activated, &layer.down.matrix);
         layer.down.multiply(&buffers.packed, &mut buffers.update);
         self.leave(&layer.mlp, buffers);
     }
 
     /// Packs a block's input for its first product.
-    fn enter(&self, block: &Block, buffers: &mut SlabBuffers) {
-        let width = self.config.hidden_size;
+    fn enter(&self, block: &Block, first: &Linear, buffers: &mut SlabBuffers) {
         match &block.before {
-            None => buffers.packed.pack(&buffers.stream, width),
+            None => buffers.packed.pack(&buffers.stream, &first.matrix),
             Some(weight) => {
                 self.normalise(weight, &buffers.stream, &mut buffers.normed);
-                buffers.packed.pack(&buffers.normed, width);
+                buffers.packed.pack(&buffers.normed, &first.matrix);
             }
         }
     }
@@ -314,7 +313,7 @@ impl Model {
                 let row = &buffers.slabs[wanted.slab].stream[wanted.row * width..][..width];
                 ops::rms_norm(row, &self.norm, self.config.rms_norm_eps, out);
             }
-            buffers.packed.pack(&buffers.normed, width);
+            buffers.packed.pack(&buffers.normed, head);
             head.multiply(&buffers.packed, &mut buffers.logits);
             scale(&mut buffers.logits, self.config.logit_scale);
             if let Some(cap) = self.config.logit_softcap {
@@ -392,12 +391,12 @@ impl LayerLoader<'_, '_> {
         let mut bias = Vec::new();
         for &(role, outputs) in roles {
             let part = self.part(role);
-            matrices.push(self.weights.matrix(self.config, part, [outputs, inputs])?);
+            matrices.push(self.weights.weight(self.config, part, [outputs, inputs])?);
             if has_bias {
                 bias.extend(self.weights.vector(self.config, part, "bias", outputs)?);
             }
         }
-        Ok(Linear { matrix: Matrix::stack(&matrices)?, bias: has_bias.then_some(bias) })
+        Ok(Linear { matrix: Matrix::stack(matrices)?, bias: has_bias.then_some(bias) })
     }
 
     fn norm(&mut self, role: Role, width: usize) -> Result<Vec<f32>, EngineError> {

@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
 
 use super::EngineError;
+use super::blocks::Blocks;
 use super::config::{Config, Family};
+use super::matrix::Weight;
 use crate::gguf::GgmlType;
 
 use names::Naming;
@@ -79,18 +81,36 @@ impl<'a> Weights<'a> {
         Ok(())
     }
 
-    /// Takes the matrix of a role, (outputs, inputs): f32, f16 or bf16 on the CPU, every value finite.
+    /// Takes the matrix of a role, (outputs, inputs), as it is in the file, or as floats of the format asked for.
+    pub(super) fn weight(
+        &mut self,
+        config: &Config,
+        part: Part,
+        shape: [usize; 2],
+    ) -> Result<Weight, EngineError> {
+        let name = part.name(self.naming, config, "weight");
+        let order = self.row_order(config, part.role);
+        if let Some(mut blocks) = self.blocks(&name, shape)? {
+            if let Some(order) = order {
+                blocks.reorder(order);
+            }
+            return Ok(match self.dtype {
+                Some(dtype) => Weight::Floats(Weight::Blocks(blocks).floats()?.to_dtype(dtype)?),
+                None => Weight::Blocks(blocks),
+            });
+        }
+        Ok(Weight::Floats(reordered(self.take(&name, &shape)?, order)?))
+    }
+
+    /// Takes the matrix of a role, (outputs, inputs), as floats on the CPU: f32, f16 or bf16, every value finite.
+    #[expect(dead_code, reason = "the form for other devices takes floats")]
     pub(super) fn matrix(
         &mut self,
         config: &Config,
         part: Part,
         shape: [usize; 2],
     ) -> Result<Tensor, EngineError> {
-        let tensor = self.take(&part.name(self.naming, config, "weight"), &shape)?;
-        match self.row_order(config, part.role, shape[0])? {
-            Some(order) => Ok(tensor.index_select(&order, 0)?),
-            None => Ok(tensor),
-        }
+        self.weight(config, part, shape)?.floats()
     }
 
     /// Takes the vector of a role as f32, an affine layer's bias when `what` is "bias".
@@ -101,10 +121,8 @@ impl<'a> Weights<'a> {
         what: &str,
         len: usize,
     ) -> Result<Vec<f32>, EngineError> {
-        let mut tensor = self.take(&part.name(self.naming, config, what), &[len])?;
-        if let Some(order) = self.row_order(config, part.role, len)? {
-            tensor = tensor.index_select(&order, 0)?;
-        }
+        let tensor = self.take(&part.name(self.naming, config, what), &[len])?;
+        let tensor = reordered(tensor, self.row_order(config, part.role))?;
         let mut values = tensor.to_dtype(DType::F32)?.to_vec1()?;
         if self.naming == Naming::Transformers && config.family.is_gemma() && part.role.is_norm() {
             // Gemma's files hold these weights less one, but for GGUF files.
@@ -115,36 +133,50 @@ impl<'a> Weights<'a> {
 
     /// Where the rows of queries and keys lie in the file, when not in order: GGUF files of some architectures put
     /// dimensions that turn together side by side, where the engine has them half a head apart.
-    fn row_order(
-        &self,
-        config: &Config,
-        role: Role,
-        rows: usize,
-    ) -> Result<Option<Tensor>, EngineError> {
+    fn row_order(&self, config: &Config, role: Role) -> Option<impl Fn(usize) -> usize + use<>> {
         let interleaved = self.naming == Naming::Gguf
             && matches!(config.family, Family::Llama | Family::Granite)
             && matches!(role, Role::Query | Role::Key);
-        if !interleaved {
-            return Ok(None);
-        }
         let half = config.head_dim / 2;
-        let place = |row: usize| {
+        interleaved.then_some(move |row: usize| {
             let (head, dimension) = (row / (2 * half), row % (2 * half));
-            (2 * half * head + 2 * (dimension % half) + dimension / half) as u32
+            2 * half * head + 2 * (dimension % half) + dimension / half
+        })
+    }
+
+    /// Takes a quantised matrix; nothing if the tensor is not quantised.
+    fn blocks(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+    ) -> Result<Option<Blocks<'static>>, EngineError> {
+        let entry = self.entry(name, &shape)?;
+        let dtype = match entry.format {
+            Ok(dtype) if dtype.is_quantised() => dtype,
+            _ => return Ok(None),
         };
-        Ok(Some(Tensor::from_iter((0..rows).map(place), &Device::Cpu)?))
+        let (source, start, len) = (entry.source, entry.start, entry.len);
+        let bytes = self.sources[source].read(start, len)?.into_owned();
+        self.taken.insert(name.to_owned());
+        Blocks::new(name, dtype, shape, bytes.into()).map(Some)
+    }
+
+    /// A tensor of known shape.
+    fn entry(&self, name: &str, shape: &[usize]) -> Result<&Entry, EngineError> {
+        let missing = || EngineError::MissingTensor { tensor: name.to_owned() };
+        let entry = self.tensors.get(name).ok_or_else(missing)?;
+        if entry.shape == shape {
+            return Ok(entry);
+        }
+        Err(EngineError::Shape {
+            tensor: name.to_owned(),
+            expected: shape.to_vec(),
+            found: entry.shape.clone(),
+        })
     }
 
     fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, EngineError> {
-        let missing = || EngineError::MissingTensor { tensor: name.to_owned() };
-        let entry = self.tensors.get(name).ok_or_else(missing)?;
-        if entry.shape != shape {
-            return Err(EngineError::Shape {
-                tensor: name.to_owned(),
-                expected: shape.to_vec(),
-                found: entry.shape.clone(),
-            });
-        }
+        let entry = self.entry(name, shape)?;
         let dtype = match &entry.format {
             Ok(GgmlType::F32) => DType::F32,
             Ok(GgmlType::F16) => DType::F16,
@@ -152,7 +184,8 @@ impl<'a> Weights<'a> {
             Ok(other) => return Err(unreadable_dtype(name, format!("{other:?}"))),
             Err(other) => return Err(unreadable_dtype(name, other.clone())),
         };
-        let bytes = self.sources[entry.source].read(entry.start, entry.len)?;
+        let (source, start, len) = (entry.source, entry.start, entry.len);
+        let bytes = self.sources[source].read(start, len)?;
         let tensor = Tensor::from_raw_buffer(&bytes, dtype, shape, &Device::Cpu)?;
         check_finite(name, &tensor)?;
         self.taken.insert(name.to_owned());
@@ -218,6 +251,16 @@ fn open<'a>(dir: &Path, name: &str) -> Result<Source<'a>, EngineError> {
     }
     let file = File::open(&real).map_err(unreadable)?;
     Ok(Source { name: path.display().to_string(), reader: Reader::File(file) })
+}
+
+/// A tensor with its rows in another order.
+fn reordered(
+    tensor: Tensor,
+    order: Option<impl Fn(usize) -> usize>,
+) -> Result<Tensor, EngineError> {
+    let Some(order) = order else { return Ok(tensor) };
+    let rows = (0..tensor.dim(0)?).map(|row| order(row) as u32);
+    Ok(tensor.index_select(&Tensor::from_iter(rows, &Device::Cpu)?, 0)?)
 }
 
 fn check_finite(name: &str, tensor: &Tensor) -> Result<(), EngineError> {

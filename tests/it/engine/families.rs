@@ -11,7 +11,7 @@ use super::{append, argmax};
 
 /// Greatest accepted |Δlogit| against transformers in f32, natural-log units: the files have 7 digits of logits up to
 /// some tens, and sums of a hundred terms are added in another order.
-const TOLERANCE: f64 = 2e-4;
+pub const TOLERANCE: f64 = 2e-4;
 
 /// Its prompts are longer than the first training, where LongRoPE's frequencies change under keys already cached.
 const BEYOND: &str = "phi3-longrope-long";
@@ -72,7 +72,7 @@ impl Case {
     }
 
     /// Greatest difference over one prefill of each prompt.
-    fn prefill(&self, model: &mut dyn LanguageModel) -> f64 {
+    pub fn prefill(&self, model: &mut dyn LanguageModel) -> f64 {
         let mut worst = 0.0;
         for (prompt, expected) in self.prompts().iter().zip(list(&self.reference["prefill"])) {
             let seq = model.open().unwrap();
@@ -89,7 +89,7 @@ impl Case {
 
     /// Greatest difference over the first steps with a cache, all prompts in one batch of mixed lengths; then greedy to
     /// the end of the reference, every token equal.
-    fn batched(&self, model: &mut dyn LanguageModel) -> f64 {
+    pub fn batched(&self, model: &mut dyn LanguageModel) -> f64 {
         let (prompts, greedy) = (self.prompts(), self.greedy());
         let seqs: Vec<SeqId> = prompts.iter().map(|_| model.open().unwrap()).collect();
         let step = |model: &mut dyn LanguageModel, ids: Vec<&[TokenId]>| {
