@@ -10,7 +10,7 @@ use tokenizers::Tokenizer;
 
 use crate::tokens::{Encoding, TokenId, Tokenize, TokenizeError, TokenizerHash};
 
-pub use chat::{ChatError, ChatTemplate, Message, fold_system};
+pub use chat::{ChatError, ChatTemplate, Message, RenderOptions, fold_system};
 
 /// A tokenizer read from a `tokenizer.json`.
 pub struct HfTokenizer {

@@ -10,6 +10,8 @@
 
 #[cfg(feature = "tokenizer")]
 mod calibration;
+#[cfg(feature = "tokenizer")]
+mod chat;
 #[cfg(feature = "bundled")]
 mod cli;
 mod common;
