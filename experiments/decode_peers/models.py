@@ -58,7 +58,13 @@ def write_gguf(model, config, path):
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_rope_freq_base(10000.0)
     writer.add_vocab_size(config.vocab_size)
-    writer.add_tokenizer_model("none")
+    # llama.cpp wants a vocabulary; nothing here reads text.
+    size = config.vocab_size
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(256)]
+                          + [f"word{i}" for i in range(size - 259)])
+    writer.add_token_scores([0.0] * size)
+    writer.add_token_types([2, 3, 3] + [6] * 256 + [1] * (size - 259))
     for name, tensor in model.state_dict().items():
         if name == "lm_head.weight" and config.tie_word_embeddings:
             continue
