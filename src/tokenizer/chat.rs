@@ -45,6 +45,18 @@ impl ChatTemplate {
         })
     }
 
+    /// A template from its text, with the texts of the tokens that begin and end a conversation.
+    ///
+    /// # Errors
+    /// [`ChatError::Template`] when it does not parse.
+    pub fn new(template: &str, bos: &str, eos: &str) -> Result<Self, ChatError> {
+        Ok(Self {
+            environment: environment(template.to_owned()).map_err(ChatError::Template)?,
+            bos_token: bos.to_owned(),
+            eos_token: eos.to_owned(),
+        })
+    }
+
     /// Renders a conversation up to where the assistant speaks.
     ///
     /// # Errors

@@ -16,6 +16,8 @@ mod common;
 mod conformance;
 #[cfg(feature = "engine")]
 mod engine;
+#[cfg(feature = "tokenizer")]
+mod gguf;
 #[cfg(all(feature = "engine", feature = "tokenizer"))]
 mod power;
 mod prf;
