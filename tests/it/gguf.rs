@@ -186,3 +186,18 @@ fn damaged_vocabularies_are_refused() {
     });
     assert!(matches!(error, TokenizerError::GgufTokenType { id: 5, kind: 7 }), "{error}");
 }
+
+#[test]
+fn a_model_and_its_vocabulary_share_a_file() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden/gguf/chat.gguf");
+    let mut file = File::open(path).unwrap();
+    let gguf = Gguf::read(&mut file).unwrap();
+    let found = GgufTokenizer::new(&gguf).unwrap();
+    let alone = GgufTokenizer::new(&self::gguf("qwen2")).unwrap();
+    assert_eq!(found.tokenizer.hash(), alone.tokenizer.hash());
+    let embedding = &gguf.tensors["token_embd.weight"];
+    // Three rows more than tokens: matrices are filled up.
+    assert_eq!(embedding.shape, [found.tokenizer.vocab_size() + 3, 48]);
+    let data = gguf.read_tensor(&mut file, "token_embd.weight").unwrap();
+    assert_eq!(data.len(), embedding.shape[0] * embedding.shape[1] * 2);
+}
