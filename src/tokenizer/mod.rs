@@ -3,14 +3,17 @@
 //! The only place that knows the crates `tokenizers` and `minijinja`.
 
 mod chat;
+mod gguf;
 
 use std::path::{Path, PathBuf};
 
 use tokenizers::Tokenizer;
 
+use crate::gguf::GgufError;
 use crate::tokens::{Encoding, TokenId, Tokenize, TokenizeError, TokenizerHash};
 
 pub use chat::{ChatError, ChatTemplate, Message, RenderOptions, fold_system};
+pub use gguf::{GgufTokenizer, SpecialToken};
 
 /// A tokenizer read from a `tokenizer.json`.
 pub struct HfTokenizer {
@@ -105,4 +108,88 @@ pub enum TokenizerError {
     /// Not a tokenizer of a known form.
     #[error("not a tokenizer.json that can be used")]
     Parse(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The metadata of a GGUF file lacks something or has it in another type.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    /// A GGUF file with another kind of tokenizer.
+    #[error(
+        "the GGUF file has a tokenizer of the kind \"{found}\", and gpt2 (byte-level BPE) and llama (SentencePiece BPE) are supported; give the model's tokenizer.json with --tokenizer"
+    )]
+    GgufModel {
+        /// The kind.
+        found: String,
+    },
+    /// A GGUF file whose vocabulary cuts words in an unknown way.
+    #[error(
+        "the GGUF file cuts text into words as \"{found}\", which is not one of {}; give the model's tokenizer.json with --tokenizer",
+        gguf::known_words()
+    )]
+    GgufWords {
+        /// The name of the way (`tokenizer.ggml.pre`).
+        found: String,
+    },
+    /// A GGUF file whose vocabulary changes the text first.
+    #[error(
+        "the GGUF file has {key}, which is not supported; give the model's tokenizer.json with --tokenizer"
+    )]
+    GgufNormaliser {
+        /// The key that asks for it.
+        key: &'static str,
+    },
+    /// A list of the vocabulary that is too short or too long.
+    #[error(
+        "{key} has {found} entries where {expected} are expected; the GGUF file is damaged, download it again"
+    )]
+    GgufLength {
+        /// The list.
+        key: &'static str,
+        /// Its length.
+        found: usize,
+        /// The right length.
+        expected: usize,
+    },
+    /// A token of an unknown type.
+    #[error("token {id} has the unknown type {kind}; the GGUF file is damaged, download it again")]
+    GgufTokenType {
+        /// The token.
+        id: usize,
+        /// The type's number.
+        kind: u32,
+    },
+    /// A token whose text another token has.
+    #[error(
+        "token {id} (\"{text}\") is in the vocabulary twice; the GGUF file is damaged, download it again"
+    )]
+    GgufToken {
+        /// The token.
+        id: usize,
+        /// Its text.
+        text: String,
+    },
+    /// A merge that is not two tokens of the vocabulary which make a third.
+    #[error(
+        "the merge \"{merge}\" is not two tokens that make a third; the GGUF file is damaged, download it again"
+    )]
+    GgufMerge {
+        /// The merge.
+        merge: String,
+    },
+    /// A score that is not a number.
+    #[error("the score of token {id} is not finite; the GGUF file is damaged, download it again")]
+    GgufScore {
+        /// The token.
+        id: usize,
+    },
+    /// The id of a special token beyond the vocabulary.
+    #[error(
+        "{key} is {id}, beyond the vocabulary of {vocab_size}; the GGUF file is damaged, download it again"
+    )]
+    GgufId {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        id: u32,
+        /// Number of tokens.
+        vocab_size: usize,
+    },
 }

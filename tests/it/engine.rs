@@ -5,6 +5,7 @@
 
 mod broken;
 mod families;
+mod gguf;
 mod parity;
 mod same_bits;
 mod tiny;

@@ -18,6 +18,8 @@ mod common;
 mod conformance;
 #[cfg(feature = "engine")]
 mod engine;
+#[cfg(feature = "tokenizer")]
+mod gguf;
 #[cfg(all(feature = "hub", unix))]
 mod hub;
 #[cfg(all(feature = "engine", feature = "tokenizer"))]
