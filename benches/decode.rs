@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use touchmark::engine::{Llama, set_threads};
+use touchmark::engine::{Decoder, set_threads};
 use touchmark::keys::Key;
 use touchmark::lm::{Chunk, LanguageModel, LmError, SeqId, Want};
 use touchmark::prf::PrfVariant;
@@ -19,7 +19,7 @@ const TOKENS: usize = 32;
 
 /// Decodes for every sequence from the end of its prompt on.
 fn decode(
-    model: &mut Llama,
+    model: &mut Decoder,
     seqs: &[SeqId],
     mark: Option<&Watermark>,
     sampling: Sampling,
@@ -62,7 +62,7 @@ fn decode(
     Ok(())
 }
 
-fn open(model: &mut Llama, count: usize) -> Result<Vec<SeqId>, LmError> {
+fn open(model: &mut Decoder, count: usize) -> Result<Vec<SeqId>, LmError> {
     let prompt: Vec<TokenId> = (0..PROMPT as u32).map(|i| 100 + i * 17).collect();
     (0..count)
         .map(|_| {
@@ -78,7 +78,7 @@ fn open(model: &mut Llama, count: usize) -> Result<Vec<SeqId>, LmError> {
 
 fn benches(c: &mut Criterion) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/scribe-16m");
-    let Ok(mut model) = Llama::from_dir(&folder) else { return };
+    let Ok(mut model) = Decoder::from_dir(&folder) else { return };
     let mut candidates = Candidates::default();
     let self_seeded =
         Spec::Kgw(Kgw { seeding: KgwSeeding::SelfAnchored, context_width: 4, ..Kgw::default() });

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::lm::{Chunk, LanguageModel, LmError, SeqId, Want};
+use crate::lm::{Chunk, LanguageModel, LmError, LogitSink, SeqId, Want};
 use crate::sampling::{Candidates, Sampler, Sampling, SamplingError};
 use crate::schemes::{Pick, Stage};
 use crate::tokens::{TokenId, Tokenize, TokenizeError};
@@ -192,7 +192,70 @@ impl<'a> Answer<'a> {
         logits: &[f32],
         candidates: &mut Candidates,
     ) -> Result<Option<TokenId>, GenerateError> {
-        let token = self.choose(logits, candidates)?;
+        self.check_numbers(logits)?;
+        candidates.load(logits);
+        let entropy = self.needs_entropy().then(|| crate::sampling::entropy(logits));
+        let token = self.choose(candidates, entropy);
+        self.append(token)
+    }
+
+    /// How many of the highest logits will mostly do for [`advance_by_highest`](Self::advance_by_highest); `None` when
+    /// the choice needs them all.
+    pub fn enough(&self) -> Option<usize> {
+        let decisive = self.sampler.decisive().filter(|_| !self.needs_entropy())?;
+        // A mark on raw logits lifts tokens from below; the further down one looks, the surer are the highest.
+        let looked_at = if self.rise() > 0.0 { (16 * decisive).max(LOOKED_AT) } else { decisive };
+        Some(looked_at + self.ends.never.len())
+    }
+
+    /// As [`advance`](Self::advance), from the [`enough`](Self::enough) highest logits and their tokens, ascending.
+    /// `None` when they do not decide the choice; then nothing has changed.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    pub fn advance_by_highest(
+        &mut self,
+        tokens: &[TokenId],
+        logits: &[f32],
+        candidates: &mut Candidates,
+    ) -> Result<Option<Option<TokenId>>, GenerateError> {
+        self.check_numbers(logits)?;
+        candidates.load_some(tokens, logits);
+        candidates.forbid(&self.ends.never);
+        let decisive = self.sampler.decisive().unwrap_or(usize::MAX).min(logits.len());
+        let last = candidates.highest(decisive).last().copied();
+        let last = last.map_or(f32::NEG_INFINITY, |entry| candidates.logits()[entry as usize]);
+        let lowest = logits.iter().copied().fold(f32::INFINITY, f32::min);
+        // No token that is missing reaches the candidates, whatever the mark adds to it. Without a mark the lowest may
+        // itself be the last candidate: equal logits were left out in the order of tokens, as truncation does.
+        let rise = self.rise();
+        if if rise > 0.0 { last <= lowest + rise } else { last < lowest } {
+            return Ok(None);
+        }
+        let token = self.choose(candidates, None);
+        self.append(token).map(Some)
+    }
+
+    /// The most by which the mark raises a logit before truncation.
+    fn rise(&self) -> f32 {
+        self.embedder.as_ref().map_or(0.0, Embedder::greatest_rise)
+    }
+
+    fn needs_entropy(&self) -> bool {
+        self.embedder.as_ref().is_some_and(Embedder::needs_entropy)
+    }
+
+    fn check_numbers(&self, logits: &[f32]) -> Result<(), GenerateError> {
+        // A sum is NaN or +∞ whenever one of its terms is.
+        let sum: f32 = logits.iter().sum();
+        if sum.is_nan() || sum == f32::INFINITY {
+            let position = self.request.prompt.len() + self.output.len();
+            return Err(GenerateError::Logits { position });
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, token: TokenId) -> Result<Option<TokenId>, GenerateError> {
         self.output.push(token);
         if self.ends.end.contains(&token) {
             self.end(FinishReason::Stop)?;
@@ -215,40 +278,19 @@ impl<'a> Answer<'a> {
         Ok(self.text.finish()?)
     }
 
-    fn choose(
-        &mut self,
-        logits: &[f32],
-        candidates: &mut Candidates,
-    ) -> Result<TokenId, GenerateError> {
-        // A sum is NaN or +∞ whenever one of its terms is.
-        let sum: f32 = logits.iter().sum();
-        if sum.is_nan() || sum == f32::INFINITY {
-            return Err(GenerateError::Logits {
-                position: self.request.prompt.len() + self.output.len(),
-            });
-        }
-        candidates.load(logits);
-        for &id in &self.ends.never {
-            if let Some(logit) = candidates.logits_mut().get_mut(id as usize) {
-                *logit = f32::NEG_INFINITY;
-            }
-        }
+    fn choose(&mut self, candidates: &mut Candidates, entropy: Option<f64>) -> TokenId {
+        candidates.forbid(&self.ends.never);
         let text = self.request.prompt.iter().chain(&self.output).copied();
         self.sampler.penalise(text, candidates);
-        let entropy = self
-            .embedder
-            .as_ref()
-            .is_some_and(Embedder::needs_entropy)
-            .then(|| crate::sampling::entropy(logits));
         let early = self.mark_at(Stage::RawLogits, candidates, entropy);
         if let Pick::Token(token) = early {
-            return Ok(token);
+            return token;
         }
         self.sampler.truncate(candidates);
-        Ok(match self.mark_at(Stage::AfterTruncation, candidates, entropy) {
+        match self.mark_at(Stage::AfterTruncation, candidates, entropy) {
             Pick::Token(token) => token,
             Pick::Sample => self.sampler.choose(candidates),
-        })
+        }
     }
 
     fn mark_at(&mut self, stage: Stage, candidates: &mut Candidates, entropy: Option<f64>) -> Pick {
@@ -376,18 +418,48 @@ fn step(
     let work: Vec<Chunk<'_>> =
         seqs.zip(&fed).map(|(seq, ids)| Chunk { seq, ids, want: Want::Last }).collect();
     let max_positions = model.max_positions();
-    let mut failed = Ok(());
-    model.step(&work, &mut |chunk: usize, _: usize, logits: &[f32]| {
-        let Running { answer, next, .. } = &mut running[chunk];
-        match answer
-            .advance(logits, candidates)
-            .and_then(|token| answer.fit(max_positions).map(|()| token))
-        {
+    let mut choice = Choice { running, candidates, max_positions, failed: Ok(()) };
+    model.step(&work, &mut choice)?;
+    choice.failed
+}
+
+/// Chooses each answer's next token from the rows of a step.
+struct Choice<'s, 'a> {
+    running: &'s mut [Running<'a>],
+    candidates: &'s mut Candidates,
+    max_positions: usize,
+    failed: Result<(), GenerateError>,
+}
+
+impl Choice<'_, '_> {
+    fn chosen(&mut self, chunk: usize, token: Result<Option<TokenId>, GenerateError>) {
+        let Running { answer, next, .. } = &mut self.running[chunk];
+        match token.and_then(|token| answer.fit(self.max_positions).map(|()| token)) {
             Ok(token) => next.extend(token),
-            Err(error) => failed = Err(error),
+            Err(error) => self.failed = Err(error),
         }
-    })?;
-    failed
+    }
+}
+
+impl LogitSink for Choice<'_, '_> {
+    fn row(&mut self, chunk: usize, _: usize, logits: &[f32]) {
+        let token = self.running[chunk].answer.advance(logits, self.candidates);
+        self.chosen(chunk, token);
+    }
+
+    fn enough(&self, chunk: usize) -> Option<usize> {
+        self.running[chunk].answer.enough()
+    }
+
+    fn highest(&mut self, chunk: usize, _: usize, tokens: &[TokenId], logits: &[f32]) -> bool {
+        let answer = &mut self.running[chunk].answer;
+        let chosen = answer.advance_by_highest(tokens, logits, self.candidates);
+        if let Some(token) = chosen.transpose() {
+            self.chosen(chunk, token);
+            return true;
+        }
+        false
+    }
 }
 
 /// Why nothing was written.
@@ -418,6 +490,9 @@ pub enum GenerateError {
     #[error(transparent)]
     Tokenize(#[from] TokenizeError),
 }
+
+/// Logits looked at, at least, when a mark may lift tokens from below.
+const LOOKED_AT: usize = 256;
 
 /// A character never takes more tokens than this: UTF-8 has at most four bytes.
 const LONGEST_CHARACTER: usize = 4;

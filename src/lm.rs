@@ -36,6 +36,28 @@ pub trait LogitSink {
     /// One row: `logits` has length V, natural-log scale, before temperature. `chunk` indexes the call's work list,
     /// `position` the chunk's ids.
     fn row(&mut self, chunk: usize, position: usize, logits: &[f32]);
+
+    /// How many of the highest logits of a chunk's rows may be enough; `None`: only whole rows will do.
+    ///
+    /// A model whose logits lie on another device may then hand over [`highest`](Self::highest) instead of a
+    /// [`row`](Self::row), which saves the copy of V numbers.
+    fn enough(&self, chunk: usize) -> Option<usize> {
+        let _ = chunk;
+        None
+    }
+
+    /// The [`enough`](Self::enough) highest logits of one row with their tokens, in order of tokens; of equal logits,
+    /// those of lower tokens. False when they were not enough: nothing has happened, and the model hands over the row.
+    fn highest(
+        &mut self,
+        chunk: usize,
+        position: usize,
+        tokens: &[TokenId],
+        logits: &[f32],
+    ) -> bool {
+        let _ = (chunk, position, tokens, logits);
+        false
+    }
 }
 
 impl<F: FnMut(usize, usize, &[f32])> LogitSink for F {

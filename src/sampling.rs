@@ -109,6 +109,26 @@ impl Candidates {
         self.probabilities.clear();
     }
 
+    /// Starts a step from some tokens of a row, ascending, and their logits.
+    pub fn load_some(&mut self, tokens: &[TokenId], logits: &[f32]) {
+        self.load(logits);
+        self.ids.extend_from_slice(tokens);
+    }
+
+    /// Rules tokens out.
+    pub fn forbid(&mut self, tokens: &[TokenId]) {
+        for &id in tokens {
+            let entry = if self.ids.is_empty() {
+                Some(id as usize)
+            } else {
+                self.ids.iter().position(|&i| i == id)
+            };
+            if let Some(logit) = entry.and_then(|entry| self.logits.get_mut(entry)) {
+                *logit = f32::NEG_INFINITY;
+            }
+        }
+    }
+
     /// Number of candidates.
     pub fn len(&self) -> usize {
         self.logits.len()
@@ -260,6 +280,13 @@ impl Sampler {
     pub fn new(sampling: Sampling, stream: u64) -> Result<Self, SamplingError> {
         sampling.check()?;
         Ok(Self { sampling, noise: Noise::new(sampling.seed, stream) })
+    }
+
+    /// How many of the highest logits decide the choice when nothing else changes them; `None` for all.
+    pub fn decisive(&self) -> Option<usize> {
+        let Sampling { top_k, repetition_penalty, .. } = self.sampling;
+        let decisive = if self.sampling.is_greedy() { 1 } else { top_k };
+        (decisive > 0 && repetition_penalty == 1.0).then_some(decisive)
     }
 
     /// The parameters.

@@ -173,6 +173,14 @@ impl Embedder<'_> {
         self.watermark.spec.scheme().stage()
     }
 
+    /// The most by which [`mark`](Self::mark) raises a logit before truncation.
+    pub fn greatest_rise(&self) -> f32 {
+        match self.stage() {
+            Stage::RawLogits => self.watermark.spec.scheme().greatest_rise(),
+            Stage::AfterTruncation => 0.0,
+        }
+    }
+
     /// Whether [`mark`](Self::mark) wants the entropy of the model's distribution.
     pub fn needs_entropy(&self) -> bool {
         self.watermark.spec.scheme().entropy_floor().is_some()

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use serde_json::json;
 use touchmark::detect::Law;
-use touchmark::engine::Llama;
+use touchmark::engine::Decoder;
 use touchmark::generate::{Answer, Ends, Request, generate};
 use touchmark::keys::Key;
 use touchmark::lm::{Chunk, LanguageModel, Want};
@@ -32,7 +32,7 @@ fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let texts: usize = std::env::args().nth(1).map_or(TEXTS, |count| count.parse().unwrap());
     touchmark::engine::set_threads(std::thread::available_parallelism().map_or(1, Into::into));
-    let mut model = Llama::from_dir(&root.join("models/scribe-16m")).unwrap();
+    let mut model = Decoder::from_dir(&root.join("models/scribe-16m")).unwrap();
     let tokenizer = HfTokenizer::from_path(&root.join("models/scribe-16m")).unwrap();
     let prompts = prompts(root, &tokenizer, texts);
     println!(
@@ -111,7 +111,7 @@ fn prompts(root: &Path, tokenizer: &HfTokenizer, count: usize) -> Vec<Vec<TokenI
 }
 
 fn write(
-    model: &mut Llama,
+    model: &mut Decoder,
     tokenizer: &HfTokenizer,
     prompts: &[Vec<TokenId>],
     marks: &[Watermark],
@@ -142,7 +142,7 @@ fn row(
     name: &str,
     spec: &Spec,
     length: usize,
-    model: &mut Llama,
+    model: &mut Decoder,
     tokenizer: &HfTokenizer,
     written: &[Vec<TokenId>],
     marks: &[Watermark],
@@ -179,7 +179,7 @@ fn row(
 }
 
 /// Entropies of the text without its prompt, as a reader would compute them.
-fn entropies(model: &mut Llama, ids: &[TokenId]) -> Vec<f64> {
+fn entropies(model: &mut Decoder, ids: &[TokenId]) -> Vec<f64> {
     let mut entropies = vec![0.0; ids.len()];
     let seq = model.open().unwrap();
     let work = [Chunk { seq, ids: &ids[..ids.len() - 1], want: Want::All }];

@@ -1,6 +1,7 @@
 //! Causal grouped-query attention (Vaswani et al. 2017, eq. 1; Ainslie et al. 2023) of rows over their own caches.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use super::cache::{Head, Sequence};
 use super::config::Config;
@@ -97,16 +98,28 @@ impl Attention<'_> {
         let span = self.spans[block.span];
         let head = self.sequences[block.span].head(self.layer, block.kv_head);
         let last = (block.first + block.count - 1) / self.group();
-        let width = (span.position + last + 1).div_ceil(PANEL) * PANEL;
+        // Whole panels of positions: from the first that the block's first row sees, to its last row's own.
+        let from = self.sees(span.position + block.first / self.group()).start / PANEL * PANEL;
+        let width = (span.position + last + 1).div_ceil(PANEL) * PANEL - from;
         self.pack_queries(block, &mut scratch.packed);
-        score(isa, block.count, head, &scratch.packed, width, &mut scratch.scores);
+        score(isa, block.count, head, &scratch.packed, from..from + width, &mut scratch.scores);
+        if let Some(cap) = self.config.attention_softcap {
+            ops::softcap(&mut scratch.scores, cap);
+        }
         let mut sums = [1.0; MAX_ROWS];
         for (q, scores) in scratch.scores.chunks_exact_mut(width).enumerate() {
-            let row = (block.first + q) / self.group();
-            sums[q] = ops::softmax(scores, span.position + row + 1);
+            let seen = self.sees(span.position + (block.first + q) / self.group());
+            sums[q] = ops::softmax(scores, seen.start - from, seen.end - from);
         }
         pack_scores(&scratch.scores, block.count, &mut scratch.packed);
-        self.mix(isa, block, &scratch.packed, &sums, out);
+        self.mix(isa, block, from, &scratch.packed, &sums, out);
+    }
+
+    /// The positions that a position sees.
+    fn sees(&self, position: usize) -> Range<usize> {
+        let window = self.config.layers[self.layer].window;
+        let start = window.map_or(0, |window| (position + 1).saturating_sub(window));
+        start..position + 1
     }
 
     /// Where query `q` of a key-value head lives: its row in the batch and its head.
@@ -131,11 +144,12 @@ impl Attention<'_> {
         }
     }
 
-    /// Outputs: probabilities times values, divided by the probabilities' sum.
+    /// Outputs: probabilities times values from position `from` on, divided by the probabilities' sum.
     fn mix(
         &self,
         isa: Isa,
         block: &Block,
+        from: usize,
         packed: &[f32],
         sums: &[f32; MAX_ROWS],
         out: &SharedRows<'_>,
@@ -144,7 +158,7 @@ impl Attention<'_> {
         let head = self.sequences[block.span].head(self.layer, block.kv_head);
         let mut tile = [[0.0; PANEL]; MAX_ROWS];
         for (p, panel) in head.values().iter().enumerate() {
-            kernel::tile(isa, block.count, packed, panel, &mut tile);
+            kernel::tile(isa, block.count, packed, &panel[from..], &mut tile);
             let columns = PANEL.min(dim - p * PANEL);
             for (q, tile) in tile.iter_mut().enumerate().take(block.count) {
                 tile.iter_mut().for_each(|value| *value /= sums[q]);
@@ -156,12 +170,20 @@ impl Attention<'_> {
     }
 }
 
-/// Scores of `count` packed queries with the keys at positions `0..width`: a row of `width` for each query.
-fn score(isa: Isa, count: usize, head: &Head, packed: &[f32], width: usize, scores: &mut Vec<f32>) {
-    let dim = packed.len() / count;
+/// Scores of `count` packed queries with the keys at `positions`, which are whole panels: a row for each query.
+fn score(
+    isa: Isa,
+    count: usize,
+    head: &Head,
+    packed: &[f32],
+    positions: Range<usize>,
+    scores: &mut Vec<f32>,
+) {
+    let (dim, width) = (packed.len() / count, positions.len());
     scores.resize(count * width, 0.0);
     let mut tile = [[0.0; PANEL]; MAX_ROWS];
-    for (p, panel) in head.keys().chunks_exact(dim).take(width / PANEL).enumerate() {
+    let panels = head.keys().chunks_exact(dim).skip(positions.start / PANEL);
+    for (p, panel) in panels.take(width / PANEL).enumerate() {
         kernel::tile(isa, count, packed, panel, &mut tile);
         for (q, tile) in tile.iter().enumerate().take(count) {
             scores[q * width + p * PANEL..][..PANEL].copy_from_slice(tile);

@@ -3,6 +3,7 @@
 use super::EngineError;
 use super::config::Config;
 use super::kernel::{Lanes, PANEL};
+use super::sequences::Cache;
 
 /// What one key-value head of one layer remembers, laid out as panels for the kernel.
 ///
@@ -83,23 +84,13 @@ pub(super) struct Sequence {
 impl Sequence {
     /// An empty sequence for a model of this shape.
     pub(super) fn new(config: &Config) -> Self {
-        let heads = config.layers * config.kv_heads;
+        let heads = config.layers.len() * config.kv_heads;
         Self {
             len: 0,
             heads: std::iter::repeat_with(Head::default).take(heads).collect(),
             kv_heads: config.kv_heads,
             head_dim: config.head_dim,
         }
-    }
-
-    /// Number of ids that count.
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Sets the length: lower cuts, higher makes what was written count.
-    pub(super) fn set_len(&mut self, len: usize) {
-        self.len = len;
     }
 
     /// Makes room for `len` positions, so that writing them cannot fail.
@@ -109,14 +100,6 @@ impl Sequence {
             .iter_mut()
             .try_for_each(|head| head.reserve(len, self.head_dim))
             .map_err(|_| EngineError::Memory { bytes })
-    }
-
-    /// A copy of the first `len` positions.
-    pub(super) fn prefix(&self, len: usize) -> Result<Self, EngineError> {
-        let bytes = 2 * size_of::<f32>() * len * self.heads.len() * self.head_dim;
-        let heads = self.heads.iter().map(|head| head.prefix(len, self.head_dim));
-        let heads = heads.collect::<Result<_, _>>().map_err(|_| EngineError::Memory { bytes })?;
-        Ok(Self { len, heads, kv_heads: self.kv_heads, head_dim: self.head_dim })
     }
 
     /// Remembers the keys and values of one position in one layer: each kv_heads × head_dim.
@@ -131,5 +114,22 @@ impl Sequence {
     /// One key-value head of one layer.
     pub(super) fn head(&self, layer: usize, kv_head: usize) -> &Head {
         &self.heads[layer * self.kv_heads + kv_head]
+    }
+}
+
+impl Cache for Sequence {
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn set_len(&mut self, len: usize) {
+        self.len = len;
+    }
+
+    fn prefix(&self, len: usize) -> Result<Self, EngineError> {
+        let bytes = 2 * size_of::<f32>() * len * self.heads.len() * self.head_dim;
+        let heads = self.heads.iter().map(|head| head.prefix(len, self.head_dim));
+        let heads = heads.collect::<Result<_, _>>().map_err(|_| EngineError::Memory { bytes })?;
+        Ok(Self { len, heads, kv_heads: self.kv_heads, head_dim: self.head_dim })
     }
 }

@@ -1,8 +1,9 @@
-//! Runs Llama-shaped language models on the CPU.
+//! Runs decoder-only language models.
 //!
-//! [`Llama`] implements [`LanguageModel`](crate::lm::LanguageModel). Reading order: `config` (what a model is),
-//! `weights` (how it comes from files), `matrix` and `kernel` (products), `cache` and `attention`, `ops` (everything
-//! row-wise), `model` (the transformer), `slab` (how a step becomes rows), `llama` (sequences and checks).
+//! [`Decoder`] implements [`LanguageModel`](crate::lm::LanguageModel). Reading order: `config` (what a model is),
+//! `weights` (how it comes from files), `matrix` and `kernel` (products), `blocks`,
+//! `quantised` and `integer` (quantised ones), `cache` and `attention`, `ops` (everything
+//! row-wise), `model` (the transformer), `slab` (how a step becomes rows), `sequences` (checks), `decoder`.
 //!
 //! # What a row is worth
 //! The logits of a position depend on the ids up to it and on nothing else, *to the last bit*: not on how the ids were
@@ -13,11 +14,11 @@
 //! See [`set_threads`].
 //!
 //! ```no_run
-//! use touchmark::engine::Llama;
+//! use touchmark::engine::Decoder;
 //! use touchmark::lm::{Chunk, LanguageModel, Want};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let mut model = Llama::from_dir("models/scribe-16m".as_ref())?;
+//! let mut model = Decoder::from_dir("models/scribe-16m".as_ref())?;
 //! let seq = model.open()?;
 //! let work = [Chunk { seq, ids: &[0, 391, 268], want: Want::Last }];
 //! model.step(&work, &mut |_: usize, _: usize, logits: &[f32]| assert_eq!(logits.len(), 8192))?;
@@ -26,22 +27,31 @@
 //! ```
 
 mod attention;
+mod blocks;
 mod cache;
 mod config;
+mod decoder;
+mod integer;
 mod kernel;
-mod llama;
+
 mod matrix;
 mod model;
 mod ops;
 mod pool;
+mod quantised;
+mod sequences;
 mod slab;
+mod source;
 mod threads;
 mod weights;
 
 use std::path::PathBuf;
 
-pub use config::Config;
-pub use llama::Llama;
+pub use config::{
+    Activation, Config, Family, GgufConfigError, LayerSpec, Norms, QkNorm, RopeScaling, RopeSpec,
+};
+pub use decoder::Decoder;
+pub use source::{Dtype, Source};
 pub use threads::set_threads;
 
 /// Why a model could not be loaded, or memory for a sequence not be had.
@@ -55,6 +65,14 @@ pub enum EngineError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// A GGUF file that is damaged, or holds a model that is not supported.
+    #[error("cannot use {}", path.display())]
+    Gguf {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: GgufConfigError,
     },
     /// A directory without weights.
     #[error(
@@ -91,7 +109,7 @@ pub enum EngineError {
     },
     /// `config.json` asks for something that this engine does not compute.
     #[error(
-        "config.json: {field} is {value}, only {supported} is supported; choose a plain Llama model"
+        "config.json: {field} is {value}, supported here: {supported}; the model would be computed wrongly and is not loaded"
     )]
     Unsupported {
         /// The field.
@@ -139,6 +157,17 @@ pub enum EngineError {
         /// The name.
         shard: String,
     },
+    /// A link in a model's folder leads out of it.
+    #[error(
+        "{} is a link to {}, outside the model's folder; copy the file there, or name the folder it lies in",
+        path.display(), target.display()
+    )]
+    LinkOutside {
+        /// The link.
+        path: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+    },
     /// Two shards hold a tensor of one name.
     #[error("tensor {tensor} is in two shards; download the model again")]
     DuplicateTensor {
@@ -153,8 +182,10 @@ pub enum EngineError {
         /// The tensor.
         tensor: String,
     },
-    /// A tensor that a Llama does not have: ignoring it would compute another model.
-    #[error("tensor {tensor} is not part of a Llama model; this architecture is not supported")]
+    /// A tensor that the family does not have: ignoring it would compute another model.
+    #[error(
+        "tensor {tensor} is not part of a model of this family; its architecture is another than config.json says"
+    )]
     UnexpectedTensor {
         /// The tensor.
         tensor: String,

@@ -1,20 +1,19 @@
-//! The Llama transformer (Touvron et al. 2023): weights, and a pass over rows.
+//! The decoder-only transformer: weights, and a pass over rows.
 //!
-//! The rows of a slab may belong to any number of sequences; only attention looks at sequences one by one.
+//! Llama's form (Touvron et al. 2023), with what other families change. The rows of a slab may belong to any number of
+//! sequences; only attention looks at sequences one by one.
 
 use std::iter::repeat_with;
-
-use candle_core::{DType, Tensor};
 
 use super::EngineError;
 use super::attention::{Attention, Span};
 use super::cache::Sequence;
-use super::config::Config;
+use super::config::{Activation, Config, QkNorm};
 use super::matrix::{Matrix, PackedRows};
 use super::ops::{self, Rope};
 use super::slab::{Slab, Wanted};
 use super::threads;
-use super::weights::Weights;
+use super::weights::{Part, Role, Weights};
 use crate::lm::{Chunk, LogitSink};
 use crate::tokens::TokenId;
 
@@ -25,7 +24,7 @@ const LOGIT_VALUES: usize = 1 << 20;
 /// The weights.
 pub(super) struct Model {
     pub(super) config: Config,
-    rope: Rope,
+    ropes: Vec<Rope>,
     embedding: Matrix,
     layers: Vec<Layer>,
     norm: Vec<f32>,
@@ -34,13 +33,32 @@ pub(super) struct Model {
 }
 
 struct Layer {
-    attention_norm: Vec<f32>,
     /// Queries, keys, values.
-    qkv: Matrix,
-    output: Matrix,
-    mlp_norm: Vec<f32>,
-    gate_up: Matrix,
-    down: Matrix,
+    qkv: Linear,
+    head_norms: Option<HeadNorms>,
+    output: Linear,
+    attention: Block,
+    gate_up: Linear,
+    down: Linear,
+    mlp: Block,
+}
+
+/// A matrix, and what is added to its product.
+struct Linear {
+    matrix: Matrix,
+    bias: Option<Vec<f32>>,
+}
+
+/// Normalisation of queries and of keys, of heads or of all heads together.
+struct HeadNorms {
+    query: Vec<f32>,
+    key: Vec<f32>,
+}
+
+/// The normalisations around a block.
+struct Block {
+    before: Option<Vec<f32>>,
+    after: Option<Vec<f32>>,
 }
 
 /// Memory kept from step to step; as large as the largest step needed.
@@ -65,30 +83,26 @@ struct SlabBuffers {
     activated: Vec<f32>,
     /// What a block adds to the stream.
     update: Vec<f32>,
-    /// Rotary cosines and sines of each row.
-    turns: Vec<f32>,
+    /// Rotary cosines and sines of each row, for each rotary embedding.
+    turns: Vec<Vec<f32>>,
 }
 
 impl Model {
     /// Takes the weights that `config` calls for, and refuses others.
     pub(super) fn load(config: Config, weights: &mut Weights<'_>) -> Result<Self, EngineError> {
-        let vocabulary = [config.vocab_size, config.hidden_size];
-        let embedding = Matrix::stack(&[weights.take("model.embed_tokens.weight", &vocabulary)?])?;
-        let mut layers = Vec::new();
-        for index in 0..config.layers {
-            layers.push(Layer::load(&config, index, weights)?);
-        }
-        let norm = vector(&weights.take("model.norm.weight", &[config.hidden_size])?)?;
-        let head = if config.tied_embeddings {
-            None
-        } else {
-            Some(Matrix::stack(&[weights.take("lm_head.weight", &vocabulary)?])?)
-        };
-        // Files of tied models may repeat the embedding, and old files list the rotary frequencies.
-        weights
-            .finish(|name| name == "lm_head.weight" || name.ends_with(".rotary_emb.inv_freq"))?;
-        let rope = Rope::new(config.head_dim, config.rope_theta);
-        Ok(Self { config, rope, embedding, layers, norm, head })
+        let shape = [config.vocab_size, config.hidden_size];
+        let mut take =
+            |role| Matrix::stack(vec![weights.weight(&config, Part::whole(role), shape)?]);
+        let embedding = take(Role::Embedding)?;
+        let head = if config.tied_embeddings { None } else { Some(take(Role::Head)?) };
+        let norm =
+            weights.vector(&config, Part::whole(Role::FinalNorm), "weight", config.hidden_size)?;
+        let layers = (0..config.layers.len())
+            .map(|index| LayerLoader { config: &config, index, weights: &mut *weights }.load())
+            .collect::<Result<_, _>>()?;
+        weights.finish()?;
+        let ropes = config.ropes.iter().map(Rope::new).collect();
+        Ok(Self { config, ropes, embedding, layers, norm, head })
     }
 
     /// Runs a step, given the sequences of its work list. Caches are written and wanted logits handed to `sink`; the
@@ -155,13 +169,17 @@ impl Model {
             buffers.stream.resize(start + width, 0.0);
             self.embedding.row(id as usize, &mut buffers.stream[start..]);
         }
+        scale(&mut buffers.stream, self.config.embedding_scale);
     }
 
-    fn turns(&self, spans: &[Span], turns: &mut Vec<f32>) {
-        turns.clear();
-        for span in spans {
-            for position in span.position..span.position + span.rows {
-                self.rope.turns(position, turns);
+    fn turns(&self, spans: &[Span], turns: &mut Vec<Vec<f32>>) {
+        turns.resize_with(self.ropes.len(), Vec::new);
+        for (rope, turns) in self.ropes.iter().zip(turns) {
+            turns.clear();
+            for span in spans {
+                for position in span.position..span.position + span.rows {
+                    rope.turns(position, turns);
+                }
             }
         }
     }
@@ -174,59 +192,101 @@ impl Model {
         sequences: &mut [&mut Sequence],
         buffers: &mut SlabBuffers,
     ) {
-        self.normalise(&layer.attention_norm, buffers);
+        self.enter(&layer.attention, &layer.qkv, buffers);
         layer.qkv.multiply(&buffers.packed, &mut buffers.qkv);
-        self.rotate(&mut buffers.qkv, &buffers.turns);
+        self.normalise_heads(layer, &mut buffers.qkv);
+        self.rotate(index, &mut buffers.qkv, &buffers.turns);
         self.remember(index, spans, &buffers.qkv, sequences);
         let attention = Attention {
             config: &self.config,
             layer: index,
             queries: &buffers.qkv,
-            stride: layer.qkv.outputs(),
+            stride: layer.qkv.matrix.outputs(),
             spans,
             sequences,
         };
         attention.run(&mut buffers.attended);
-        buffers.packed.pack(&buffers.attended, self.config.query_width());
+        buffers.packed.pack(&buffers.attended, &layer.output.matrix);
         layer.output.multiply(&buffers.packed, &mut buffers.update);
-        ops::add(&mut buffers.stream, &buffers.update);
+        self.leave(&layer.attention, buffers);
     }
 
     fn feed_forward(&self, layer: &Layer, buffers: &mut SlabBuffers) {
         let width = self.config.intermediate_size;
-        self.normalise(&layer.mlp_norm, buffers);
+        self.enter(&layer.mlp, &layer.gate_up, buffers);
         layer.gate_up.multiply(&buffers.packed, &mut buffers.gate_up);
         buffers.activated.resize(buffers.gate_up.len() / 2, 0.0);
+        let gated = match self.config.activation {
+            Activation::Silu => ops::swiglu,
+            Activation::GeluTanh => ops::geglu,
+        };
         let rows = buffers.gate_up.chunks_exact(2 * width);
         for (gate_up, out) in rows.zip(buffers.activated.chunks_exact_mut(width)) {
-            ops::swiglu(gate_up, out);
+            gated(gate_up, out);
         }
-        buffers.packed.pack(&buffers.activated, width);
+        buffers.packed.pack(&buffers.activated, &layer.down.matrix);
         layer.down.multiply(&buffers.packed, &mut buffers.update);
+        self.leave(&layer.mlp, buffers);
+    }
+
+    /// Packs a block's input for its first product.
+    fn enter(&self, block: &Block, first: &Linear, buffers: &mut SlabBuffers) {
+        match &block.before {
+            None => buffers.packed.pack(&buffers.stream, &first.matrix),
+            Some(weight) => {
+                self.normalise(weight, &buffers.stream, &mut buffers.normed);
+                buffers.packed.pack(&buffers.normed, &first.matrix);
+            }
+        }
+    }
+
+    /// Adds a block's result to the residual stream.
+    fn leave(&self, block: &Block, buffers: &mut SlabBuffers) {
+        if let Some(weight) = &block.after {
+            self.normalise(weight, &buffers.update, &mut buffers.normed);
+            std::mem::swap(&mut buffers.update, &mut buffers.normed);
+        }
+        scale(&mut buffers.update, self.config.residual_scale);
         ops::add(&mut buffers.stream, &buffers.update);
     }
 
-    /// Packs the normalised stream for the next product.
-    fn normalise(&self, weight: &[f32], buffers: &mut SlabBuffers) {
-        let width = self.config.hidden_size;
-        buffers.normed.resize(buffers.stream.len(), 0.0);
-        let rows = buffers.stream.chunks_exact(width);
-        for (row, out) in rows.zip(buffers.normed.chunks_exact_mut(width)) {
+    /// Normalises rows as wide as `weight`.
+    fn normalise(&self, weight: &[f32], rows: &[f32], out: &mut Vec<f32>) {
+        let width = weight.len();
+        out.resize(rows.len(), 0.0);
+        for (row, out) in rows.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
             ops::rms_norm(row, weight, self.config.rms_norm_eps, out);
         }
-        buffers.packed.pack(&buffers.normed, width);
     }
 
-    /// Turns queries and keys to their positions, and scales queries by 1/√d so that scores need no scaling.
-    fn rotate(&self, qkv: &mut [f32], turns: &[f32]) {
+    /// Normalises queries and keys, in parts as wide as their weight.
+    fn normalise_heads(&self, layer: &Layer, qkv: &mut [f32]) {
+        let Some(norms) = &layer.head_norms else { return };
         let (queries, keys) = (self.config.query_width(), self.config.kv_width());
-        let scale = 1.0 / (self.config.head_dim as f32).sqrt();
-        let rows = qkv.chunks_exact_mut(queries + 2 * keys);
-        for (row, turns) in rows.zip(turns.chunks_exact(self.rope.width())) {
-            for head in row[..queries + keys].chunks_exact_mut(self.config.head_dim) {
-                ops::rotate(head, turns);
+        for row in qkv.chunks_exact_mut(queries + 2 * keys) {
+            let (query, rest) = row.split_at_mut(queries);
+            for (weight, heads) in [(&norms.query, query), (&norms.key, &mut rest[..keys])] {
+                for head in heads.chunks_exact_mut(weight.len()) {
+                    ops::rms_norm_in_place(head, weight, self.config.rms_norm_eps);
+                }
             }
-            row[..queries].iter_mut().for_each(|query| *query *= scale);
+        }
+    }
+
+    /// Turns queries and keys to their positions, and scales queries so that scores need no scaling.
+    fn rotate(&self, layer: usize, qkv: &mut [f32], turns: &[Vec<f32>]) {
+        let (queries, keys) = (self.config.query_width(), self.config.kv_width());
+        let rows = qkv.chunks_exact_mut(queries + 2 * keys);
+        if let Some(rope) = self.config.layers[layer].rope {
+            let turns = turns[rope].chunks_exact(self.ropes[rope].width());
+            for (row, turns) in rows.zip(turns) {
+                for head in row[..queries + keys].chunks_exact_mut(self.config.head_dim) {
+                    ops::rotate(head, turns);
+                }
+            }
+        }
+        for row in qkv.chunks_exact_mut(queries + 2 * keys) {
+            ops::scale(&mut row[..queries], self.config.attention_scale);
         }
     }
 
@@ -253,8 +313,12 @@ impl Model {
                 let row = &buffers.slabs[wanted.slab].stream[wanted.row * width..][..width];
                 ops::rms_norm(row, &self.norm, self.config.rms_norm_eps, out);
             }
-            buffers.packed.pack(&buffers.normed, width);
+            buffers.packed.pack(&buffers.normed, head);
             head.multiply(&buffers.packed, &mut buffers.logits);
+            scale(&mut buffers.logits, self.config.logit_scale);
+            if let Some(cap) = self.config.logit_softcap {
+                ops::softcap(&mut buffers.logits, cap);
+            }
             for (wanted, logits) in
                 rows.iter().zip(buffers.logits.chunks_exact(self.config.vocab_size))
             {
@@ -264,31 +328,97 @@ impl Model {
     }
 }
 
-impl Layer {
-    fn load(config: &Config, index: usize, weights: &mut Weights<'_>) -> Result<Self, EngineError> {
-        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let (queries, keys) = (config.query_width(), config.kv_width());
-        let mut take = |name: &str, shape: &[usize]| {
-            weights.take(&format!("model.layers.{index}.{name}.weight"), shape)
-        };
-        Ok(Self {
-            attention_norm: vector(&take("input_layernorm", &[hidden])?)?,
-            qkv: Matrix::stack(&[
-                take("self_attn.q_proj", &[queries, hidden])?,
-                take("self_attn.k_proj", &[keys, hidden])?,
-                take("self_attn.v_proj", &[keys, hidden])?,
-            ])?,
-            output: Matrix::stack(&[take("self_attn.o_proj", &[hidden, queries])?])?,
-            mlp_norm: vector(&take("post_attention_layernorm", &[hidden])?)?,
-            gate_up: Matrix::stack(&[
-                take("mlp.gate_proj", &[inner, hidden])?,
-                take("mlp.up_proj", &[inner, hidden])?,
-            ])?,
-            down: Matrix::stack(&[take("mlp.down_proj", &[hidden, inner])?])?,
-        })
+impl Linear {
+    /// `out = x · matrixᵀ + bias`.
+    fn multiply(&self, x: &PackedRows, out: &mut Vec<f32>) {
+        self.matrix.multiply(x, out);
+        if let Some(bias) = &self.bias {
+            out.chunks_exact_mut(bias.len()).for_each(|row| ops::add(row, bias));
+        }
     }
 }
 
-fn vector(tensor: &Tensor) -> Result<Vec<f32>, EngineError> {
-    Ok(tensor.to_dtype(DType::F32)?.to_vec1()?)
+/// `x *= factor`, which most families do by 1.
+fn scale(x: &mut [f32], factor: f32) {
+    if factor != 1.0 {
+        ops::scale(x, factor);
+    }
+}
+
+/// Takes one layer's weights.
+struct LayerLoader<'l, 'w> {
+    config: &'l Config,
+    index: usize,
+    weights: &'l mut Weights<'w>,
+}
+
+impl LayerLoader<'_, '_> {
+    fn load(&mut self) -> Result<Layer, EngineError> {
+        let config = self.config;
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let (queries, keys) = (config.query_width(), config.kv_width());
+        let (qkv, gate_up): (&[_], &[_]) = if config.family.is_fused() {
+            (&[(Role::Qkv, queries + 2 * keys)], &[(Role::GateUp, 2 * inner)])
+        } else {
+            (
+                &[(Role::Query, queries), (Role::Key, keys), (Role::Value, keys)],
+                &[(Role::Gate, inner), (Role::Up, inner)],
+            )
+        };
+        Ok(Layer {
+            attention: self.block(Role::AttentionNorm, Role::AttentionAfterNorm)?,
+            qkv: self.linear(qkv, hidden, config.qkv_bias)?,
+            head_norms: self.head_norms()?,
+            output: self.linear(&[(Role::Output, hidden)], queries, config.output_bias)?,
+            mlp: self.block(Role::MlpNorm, Role::MlpAfterNorm)?,
+            gate_up: self.linear(gate_up, hidden, config.mlp_bias)?,
+            down: self.linear(&[(Role::Down, hidden)], inner, config.mlp_bias)?,
+        })
+    }
+
+    fn part(&self, role: Role) -> Part {
+        Part { layer: Some(self.index), role }
+    }
+
+    /// Layers with these roles and numbers of outputs, stacked.
+    fn linear(
+        &mut self,
+        roles: &[(Role, usize)],
+        inputs: usize,
+        has_bias: bool,
+    ) -> Result<Linear, EngineError> {
+        let mut matrices = Vec::new();
+        let mut bias = Vec::new();
+        for &(role, outputs) in roles {
+            let part = self.part(role);
+            matrices.push(self.weights.weight(self.config, part, [outputs, inputs])?);
+            if has_bias {
+                bias.extend(self.weights.vector(self.config, part, "bias", outputs)?);
+            }
+        }
+        Ok(Linear { matrix: Matrix::stack(matrices)?, bias: has_bias.then_some(bias) })
+    }
+
+    fn norm(&mut self, role: Role, width: usize) -> Result<Vec<f32>, EngineError> {
+        let part = self.part(role);
+        self.weights.vector(self.config, part, "weight", width)
+    }
+
+    fn block(&mut self, before: Role, after: Role) -> Result<Block, EngineError> {
+        let (norms, width) = (self.config.norms, self.config.hidden_size);
+        let before = norms.before().then(|| self.norm(before, width)).transpose()?;
+        let after = norms.after().then(|| self.norm(after, width)).transpose()?;
+        Ok(Block { before, after })
+    }
+
+    fn head_norms(&mut self) -> Result<Option<HeadNorms>, EngineError> {
+        let config = self.config;
+        let (queries, keys) = match config.qk_norm {
+            QkNorm::None => return Ok(None),
+            QkNorm::Head => (config.head_dim, config.head_dim),
+            QkNorm::Whole => (config.query_width(), config.kv_width()),
+        };
+        let (query, key) = (self.norm(Role::QueryNorm, queries)?, self.norm(Role::KeyNorm, keys)?);
+        Ok(Some(HeadNorms { query, key }))
+    }
 }

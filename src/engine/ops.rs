@@ -2,6 +2,7 @@
 //!
 //! Sums run over sixteen lanes in a fixed order, so that the vector width of the processor does not change a bit.
 
+use super::config::RopeSpec;
 use super::kernel::Isa;
 
 /// Compiles `$body` for each instruction set, so that its loops use the widest vectors there are.
@@ -34,8 +35,23 @@ for_each_isa! {
 }
 
 for_each_isa! {
+    /// [`rms_norm`] of a row into itself.
+    fn rms_norm_in_place(x: &mut [f32], weight: &[f32], eps: f32) => rms_norm_in_place_body
+}
+
+for_each_isa! {
     /// SwiGLU (Shazeer 2020, eq. 6) of one row: `out = silu(gate) · up`, where `gate_up` is gate followed by up.
     fn swiglu(gate_up: &[f32], out: &mut [f32]) => swiglu_body
+}
+
+for_each_isa! {
+    /// GEGLU (Shazeer 2020, eq. 6) of one row, with the tanh form of GELU.
+    fn geglu(gate_up: &[f32], out: &mut [f32]) => geglu_body
+}
+
+for_each_isa! {
+    /// `x = cap · tanh(x / cap)`.
+    fn softcap(x: &mut [f32], cap: f32) => softcap_body
 }
 
 for_each_isa! {
@@ -44,8 +60,14 @@ for_each_isa! {
 }
 
 for_each_isa! {
-    /// Replaces the first `len` scores by `exp(score − max)`, the rest by zero, and returns the sum of the former.
-    fn softmax(scores: &mut [f32], len: usize) -> f32 => softmax_body
+    /// `x *= factor`.
+    fn scale(x: &mut [f32], factor: f32) => scale_body
+}
+
+for_each_isa! {
+    /// Replaces the scores from `start` to `end` by `exp(score − max)`, the rest by zero, and returns the sum of the
+    /// former.
+    fn softmax(scores: &mut [f32], start: usize, end: usize) -> f32 => softmax_body
 }
 
 #[inline(always)]
@@ -58,10 +80,46 @@ fn rms_norm_body(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
 }
 
 #[inline(always)]
+fn rms_norm_in_place_body(x: &mut [f32], weight: &[f32], eps: f32) {
+    let mean = sum_lanes(x, |v| v * v) / x.len() as f32;
+    let scale = 1.0 / (mean + eps).sqrt();
+    for (x, &weight) in x.iter_mut().zip(weight) {
+        *x = *x * scale * weight;
+    }
+}
+
+#[inline(always)]
 fn swiglu_body(gate_up: &[f32], out: &mut [f32]) {
     let (gate, up) = gate_up.split_at(out.len());
     for ((out, &gate), &up) in out.iter_mut().zip(gate).zip(up) {
         *out = gate / (1.0 + exp(-gate)) * up;
+    }
+}
+
+#[inline(always)]
+fn geglu_body(gate_up: &[f32], out: &mut [f32]) {
+    /// 2 · √(2/π).
+    const SLOPE: f32 = 1.595_769;
+    let (gate, up) = gate_up.split_at(out.len());
+    for ((out, &x), &up) in out.iter_mut().zip(gate).zip(up) {
+        // (1 + tanh u) / 2 = 1 / (1 + exp(−2u)).
+        *out = x / (1.0 + exp(-SLOPE * (x + 0.044_715 * x * x * x))) * up;
+    }
+}
+
+#[inline(always)]
+fn softcap_body(x: &mut [f32], cap: f32) {
+    let slope = 2.0 / cap;
+    for x in x {
+        // tanh u = 1 − 2 / (1 + exp(2u)).
+        *x = cap - 2.0 * cap / (1.0 + exp(*x * slope));
+    }
+}
+
+#[inline(always)]
+fn scale_body(x: &mut [f32], factor: f32) {
+    for x in x {
+        *x *= factor;
     }
 }
 
@@ -73,9 +131,10 @@ fn add_body(x: &mut [f32], y: &[f32]) {
 }
 
 #[inline(always)]
-fn softmax_body(scores: &mut [f32], len: usize) -> f32 {
-    let (seen, masked) = scores.split_at_mut(len);
-    masked.fill(0.0);
+fn softmax_body(scores: &mut [f32], start: usize, end: usize) -> f32 {
+    scores[..start].fill(0.0);
+    scores[end..].fill(0.0);
+    let seen = &mut scores[start..end];
     let max = max_lanes(seen);
     for score in seen.iter_mut() {
         *score = exp(*score - max);
@@ -139,39 +198,34 @@ fn exp(x: f32) -> f32 {
     fraction * f32::from_bits(exponent)
 }
 
-/// Rotary position embedding (Su et al. 2021, eq. 34), in the form in which dimension i turns with i + d/2.
+/// A rotary position embedding (Su et al. 2021, eq. 34), in the form in which dimension i turns with i + d/2.
 pub(super) struct Rope {
-    /// θ^(−2i/d), radians a position.
     frequencies: Vec<f32>,
+    factor: f32,
 }
 
 impl Rope {
-    /// For heads of `head_dim` (even) with base `theta`.
-    ///
-    /// Rounded to f32 where the reference implementation rounds, for the angle at position 1,000 has an error of 1e-5.
-    pub(super) fn new(head_dim: usize, theta: f32) -> Self {
-        let frequencies =
-            (0..head_dim / 2).map(|i| 1.0 / theta.powf((2 * i) as f32 / head_dim as f32)).collect();
-        Self { frequencies }
+    pub(super) fn new(spec: &RopeSpec) -> Self {
+        Self { frequencies: spec.frequencies(), factor: spec.attention_factor() }
     }
 
     /// Cosines, then sines, of `position`.
     pub(super) fn turns(&self, position: usize, out: &mut Vec<f32>) {
         let angle = |&frequency: &f32| f64::from(frequency * position as f32);
-        out.extend(self.frequencies.iter().map(|f| angle(f).cos() as f32));
-        out.extend(self.frequencies.iter().map(|f| angle(f).sin() as f32));
+        out.extend(self.frequencies.iter().map(|f| angle(f).cos() as f32 * self.factor));
+        out.extend(self.frequencies.iter().map(|f| angle(f).sin() as f32 * self.factor));
     }
 
-    /// Number of values that [`turns`](Self::turns) appends.
+    /// Number of values that [`turns`](Self::turns) appends; the number of dimensions that turn.
     pub(super) fn width(&self) -> usize {
         2 * self.frequencies.len()
     }
 }
 
-/// Turns one head by the cosines and sines in `turns`.
+/// Turns the first dimensions of one head, as many as there are cosines and sines in `turns`.
 pub(super) fn rotate(head: &mut [f32], turns: &[f32]) {
     let (cos, sin) = turns.split_at(turns.len() / 2);
-    let (a, b) = head.split_at_mut(head.len() / 2);
+    let (a, b) = head[..turns.len()].split_at_mut(turns.len() / 2);
     for (((a, b), &cos), &sin) in a.iter_mut().zip(b).zip(cos).zip(sin) {
         (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
     }
@@ -194,17 +248,32 @@ mod tests {
     }
 
     #[test]
+    fn caps_and_gates_equal_their_definitions() {
+        for i in -400..=400 {
+            let x = i as f32 * 0.1;
+            let wide = f64::from(x);
+            let mut capped = [x];
+            softcap(&mut capped, 30.0);
+            assert!((f64::from(capped[0]) - 30.0 * (wide / 30.0).tanh()).abs() < 1e-5, "{x}");
+            let inner = (2.0 / std::f64::consts::PI).sqrt() * (wide + 0.044715 * wide.powi(3));
+            let mut out = [0.0];
+            geglu(&[x, 2.0], &mut out);
+            let plain = wide * (1.0 + inner.tanh());
+            assert!((f64::from(out[0]) - plain).abs() < 2e-6 * plain.abs().max(1.0), "{x}");
+        }
+    }
+
+    #[test]
     fn softmax_masks_and_sums() {
         let mut scores = [1.0, 3.0, 2.0, 99.0];
-        let sum = softmax(&mut scores, 3);
-        assert_eq!(scores[1], 1.0);
-        assert_eq!(scores[3], 0.0);
-        assert!((f64::from(sum) - ((-2f64).exp() + 1.0 + (-1f64).exp())).abs() < 1e-6);
+        let sum = softmax(&mut scores, 1, 3);
+        assert_eq!((scores[0], scores[1], scores[3]), (0.0, 1.0, 0.0));
+        assert!((f64::from(sum) - (1.0 + (-1f64).exp())).abs() < 1e-6);
     }
 
     #[test]
     fn rotation_keeps_length_and_relative_angle() {
-        let rope = Rope::new(4, 10_000.0);
+        let rope = Rope::new(&RopeSpec::plain(10_000.0, 4));
         let turned = |position| {
             let mut head = [0.3f32, -0.5, 0.8, 0.1];
             let mut turns = Vec::new();

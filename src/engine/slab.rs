@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::attention::Span;
 use super::cache::Sequence;
+use super::sequences::Cache;
 use crate::lm::{Chunk, Want};
 use crate::tokens::TokenId;
 

@@ -107,6 +107,10 @@ impl Scheme for Kgw {
         self.stage
     }
 
+    fn greatest_rise(&self) -> f32 {
+        self.delta
+    }
+
     fn streams(&self) -> &[u32] {
         &[KEY_A]
     }

@@ -99,6 +99,11 @@ pub trait Scheme: fmt::Debug + Send + Sync {
     /// Where in a step [`embed`](Self::embed) acts.
     fn stage(&self) -> Stage;
 
+    /// The most by which [`embed`](Self::embed) raises a logit, of a scheme that edits raw ones.
+    fn greatest_rise(&self) -> f32 {
+        f32::INFINITY
+    }
+
     /// Streams of the draw that [`evidence`](Self::evidence) reads.
     fn streams(&self) -> &[u32];
 

@@ -60,6 +60,10 @@ impl Scheme for Unigram {
         self.stage
     }
 
+    fn greatest_rise(&self) -> f32 {
+        self.delta
+    }
+
     fn streams(&self) -> &[u32] {
         &[KEY_A]
     }

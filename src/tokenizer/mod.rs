@@ -12,7 +12,7 @@ use tokenizers::Tokenizer;
 use crate::gguf::GgufError;
 use crate::tokens::{Encoding, TokenId, Tokenize, TokenizeError, TokenizerHash};
 
-pub use chat::{ChatError, ChatTemplate, Message, fold_system};
+pub use chat::{ChatError, ChatTemplate, Message, RenderOptions, fold_system};
 pub use gguf::{GgufTokenizer, SpecialToken};
 
 /// A tokenizer read from a `tokenizer.json`.

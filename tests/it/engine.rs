@@ -4,23 +4,24 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::print_stdout)]
 
 mod broken;
+mod families;
 mod parity;
 mod same_bits;
 mod tiny;
 
 use std::path::Path;
 
-use touchmark::engine::Llama;
+use touchmark::engine::Decoder;
 use touchmark::lm::{Chunk, LanguageModel, SeqId, Want};
 use touchmark::tokens::TokenId;
 
 /// The bundled base model.
-fn scribe() -> Llama {
-    Llama::from_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/scribe-16m")).unwrap()
+fn scribe() -> Decoder {
+    Decoder::from_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/scribe-16m")).unwrap()
 }
 
 /// Appends `ids` to `seq` and returns the wanted rows.
-fn append(model: &mut Llama, seq: SeqId, ids: &[TokenId], want: Want) -> Vec<Vec<f32>> {
+fn append(model: &mut dyn LanguageModel, seq: SeqId, ids: &[TokenId], want: Want) -> Vec<Vec<f32>> {
     let mut rows = Vec::new();
     let mut sink = |_: usize, _: usize, row: &[f32]| rows.push(row.to_vec());
     model.step(&[Chunk { seq, ids, want }], &mut sink).unwrap();
@@ -28,7 +29,7 @@ fn append(model: &mut Llama, seq: SeqId, ids: &[TokenId], want: Want) -> Vec<Vec
 }
 
 /// Logits after `ids`, as one prefill of a new sequence.
-fn last_row(model: &mut Llama, ids: &[TokenId]) -> Vec<f32> {
+fn last_row(model: &mut Decoder, ids: &[TokenId]) -> Vec<f32> {
     let seq = model.open().unwrap();
     let row = append(model, seq, ids, Want::Last).remove(0);
     model.close(seq);

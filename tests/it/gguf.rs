@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use touchmark::gguf::{Array, Gguf, Value};
-use touchmark::tokenizer::{ChatTemplate, GgufTokenizer, HfTokenizer, Message, TokenizerError};
+use touchmark::tokenizer::{
+    ChatTemplate, GgufTokenizer, HfTokenizer, Message, RenderOptions, TokenizerError,
+};
 use touchmark::tokens::Tokenize;
 
 #[derive(Deserialize)]
@@ -100,8 +102,13 @@ fn special_tokens_and_the_chat_template_are_found() {
     assert_eq!((bos.text.as_str(), eos.text.as_str()), ("<|endoftext|>", "<|im_end|>"));
     assert_eq!(found.end_ids, [bos.id, eos.id]);
     assert!(!found.add_bos);
-    let template = ChatTemplate::new(&found.chat_template.unwrap(), &bos.text, &eos.text).unwrap();
-    let text = template.render(&[Message { role: "user".into(), content: "hi".into() }]).unwrap();
+    let template = ChatTemplate::new(found.chat_template.unwrap(), &bos.text, &eos.text).unwrap();
+    let text = template
+        .render(
+            &[Message { role: "user".into(), content: "hi".into() }.into()],
+            &RenderOptions::default(),
+        )
+        .unwrap();
     assert_eq!(text, "<|endoftext|>hi<|im_end|>");
 
     let llama = GgufTokenizer::new(&gguf("llama-bpe")).unwrap();

@@ -10,6 +10,8 @@
 
 #[cfg(feature = "tokenizer")]
 mod calibration;
+#[cfg(feature = "tokenizer")]
+mod chat;
 #[cfg(feature = "bundled")]
 mod cli;
 mod common;
@@ -18,6 +20,8 @@ mod conformance;
 mod engine;
 #[cfg(feature = "tokenizer")]
 mod gguf;
+#[cfg(all(feature = "hub", unix))]
+mod hub;
 #[cfg(all(feature = "engine", feature = "tokenizer"))]
 mod power;
 mod prf;

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use touchmark::detect::{Detector, Verdict};
-use touchmark::engine::Llama;
+use touchmark::engine::Decoder;
 use touchmark::generate::{Answer, Ends, Request, generate};
 use touchmark::prf::PrfVariant;
 use touchmark::sampling::Sampling;
@@ -21,7 +21,7 @@ use crate::common::key;
 #[test]
 fn the_bundled_models_marks_are_found() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/scribe-16m");
-    let mut model = Llama::from_dir(&folder).unwrap();
+    let mut model = Decoder::from_dir(&folder).unwrap();
     let tokenizer = HfTokenizer::from_path(&folder).unwrap();
     let ends = Ends { end: Vec::new(), never: tokenizer.special_ids().to_vec() };
     let vocabulary = Vocabulary {

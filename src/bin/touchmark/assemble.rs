@@ -258,10 +258,10 @@ mod models {
     use std::path::Path;
 
     use anyhow::{Context, bail};
-    use touchmark::engine::Llama;
+    use touchmark::engine::Decoder;
     use touchmark::generate::Ends;
     use touchmark::lm::LanguageModel;
-    use touchmark::tokenizer::{ChatTemplate, HfTokenizer, Message};
+    use touchmark::tokenizer::{ChatTemplate, HfTokenizer, Message, RenderOptions};
     use touchmark::tokens::TokenId;
 
     use super::TokenizerSource;
@@ -287,7 +287,8 @@ mod models {
             } else {
                 messages.to_vec()
             };
-            Ok(template.render(&folded)?)
+            let folded: Vec<_> = folded.into_iter().map(serde_json::Value::from).collect();
+            Ok(template.render(&folded, &RenderOptions::default())?)
         }
     }
 
@@ -309,6 +310,16 @@ mod models {
         Ok(model)
     }
 
+    /// The named templates that newer models keep in a folder; most have none.
+    fn additional_templates(folder: &Path) -> Vec<(String, String)> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let read = |entry: std::fs::DirEntry| {
+            let name = entry.file_name().to_str()?.strip_suffix(".jinja")?.to_owned();
+            Some((name, std::fs::read_to_string(entry.path()).ok()?))
+        };
+        entries.filter_map(read).collect()
+    }
+
     fn from_folder(folder: &Path) -> anyhow::Result<Model> {
         if !folder.is_dir() {
             bail!(
@@ -316,7 +327,7 @@ mod models {
                 folder.display()
             );
         }
-        let lm = Llama::from_dir(folder)
+        let lm = Decoder::from_dir(folder)
             .with_context(|| format!("cannot load the model in {}", folder.display()))?;
         let tokenizer_source = super::tokenizer_source(folder, None)?;
         let tokenizer = HfTokenizer::from_bytes(&tokenizer_source.file)?;
@@ -324,7 +335,8 @@ mod models {
             .unwrap_or_else(|_| "{}".to_owned());
         let template = std::fs::read_to_string(folder.join("chat_template.jinja")).ok();
         let ends = Ends { end: end_ids(folder), never: Vec::new() };
-        let chat = ChatTemplate::from_config(&config, template.as_deref());
+        let additional = additional_templates(&folder.join("additional_chat_templates"));
+        let chat = ChatTemplate::from_files(&config, template.as_deref(), &additional);
         Ok(Model { lm: Box::new(lm), tokenizer, tokenizer_source, ends, chat, folds_system: false })
     }
 
@@ -349,8 +361,8 @@ mod models {
         use crate::commands::bundled;
 
         let weights = if chat { bundled::CHAT_WEIGHTS } else { bundled::WEIGHTS };
-        let lm =
-            Llama::from_bytes(bundled::CONFIG, weights).context("the bundled model is damaged")?;
+        let lm = Decoder::from_bytes(bundled::CONFIG, weights)
+            .context("the bundled model is damaged")?;
         let tokenizer_source = bundled::tokenizer_source();
         let tokenizer = HfTokenizer::from_bytes(bundled::TOKENIZER)?;
         let ends = Ends { end: tokenizer.special_ids().to_vec(), never: Vec::new() };

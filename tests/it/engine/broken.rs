@@ -4,14 +4,14 @@ use std::path::Path;
 
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
-use touchmark::engine::{Config, EngineError, Llama};
+use touchmark::engine::{Config, Decoder, EngineError};
 use touchmark::lm::{LanguageModel, Want};
 
 use super::append;
 use super::tiny::{self, Tensors};
 
-fn load(config: &Value, file: &[u8]) -> Result<Llama, EngineError> {
-    Llama::from_bytes(&serde_json::to_vec(config).unwrap(), file)
+fn load(config: &Value, file: &[u8]) -> Result<Decoder, EngineError> {
+    Decoder::from_bytes(&serde_json::to_vec(config).unwrap(), file)
 }
 
 fn refused(file: &[u8]) -> EngineError {
@@ -141,10 +141,7 @@ fn configurations() {
     for (field, value) in [
         ("model_type", json!("mamba")),
         ("hidden_act", json!("gelu")),
-        ("attention_bias", json!(true)),
-        ("mlp_bias", json!(true)),
-        ("rope_scaling", json!({"rope_type": "llama3", "factor": 8.0})),
-        ("rope_parameters", json!({"rope_type": "yarn", "rope_theta": 1e4})),
+        ("pretraining_tp", json!(2)),
         ("quantization_config", json!({"bits": 4})),
         ("sliding_window", json!(128)),
     ] {
@@ -169,6 +166,7 @@ fn configurations() {
         ("rope_theta", json!(0)),
         ("rms_norm_eps", json!("small")),
         ("tie_word_embeddings", json!(1)),
+        ("num_hidden_layers", json!(10_000_000)),
     ] {
         let error = with(field, value);
         assert!(
@@ -176,10 +174,33 @@ fn configurations() {
             "{error:?}"
         );
     }
-    assert!(matches!(
-        with("num_hidden_layers", json!(10_000_000)),
-        EngineError::MissingTensor { .. }
-    ));
+    for flag in ["attention_bias", "mlp_bias"] {
+        assert!(matches!(with(flag, json!(true)), EngineError::MissingTensor { .. }));
+    }
+    for (scaling, field) in [
+        (json!({"rope_type": "dynamic", "factor": 8.0}), "rope_type"),
+        (json!({"type": "yarn", "factor": 8.0, "mscale": 0.7}), "mscale"),
+    ] {
+        let error = with("rope_scaling", scaling);
+        assert!(
+            matches!(&error, EngineError::Unsupported { field: named, .. } if *named == field),
+            "{error:?}"
+        );
+    }
+    for (scaling, field) in [
+        (json!({"rope_type": "linear", "factor": -1}), "factor"),
+        (json!({"rope_type": "llama3", "factor": 8.0}), "low_freq_factor"),
+        (json!({"rope_type": "longrope", "factor": 8.0}), "original_max_position_embeddings"),
+        (json!({"rope_theta": 1e4, "partial_rotary_factor": 0.1}), "partial_rotary_factor"),
+        (json!("linear"), "rope_scaling"),
+    ] {
+        let error = with("rope_scaling", scaling);
+        assert!(
+            matches!(&error, EngineError::ConfigField { field: named, .. } if *named == field),
+            "{error:?}"
+        );
+    }
+    assert!(matches!(with("num_hidden_layers", json!(9_999)), EngineError::MissingTensor { .. }));
     assert!(matches!(with("num_hidden_layers", json!(1)), EngineError::UnexpectedTensor { .. }));
     assert!(matches!(with("hidden_size", json!(16_777_216)), EngineError::Shape { .. }));
     for text in ["", "{", "[]", "null", "\u{feff}{}"] {
@@ -197,7 +218,7 @@ fn newer_configurations_and_ties() {
     config["rope_parameters"] = json!({"rope_type": "default", "rope_theta": 500.0});
     let parsed = Config::parse(&serde_json::to_vec(&config).unwrap()).unwrap();
     assert_eq!(parsed, Config::parse(&tiny::config_bytes()).unwrap());
-    assert_eq!(parsed.rope_theta, 500.0);
+    assert_eq!(parsed.ropes[0].theta, 500.0);
     // Tied: the head in the file is not used.
     let mut tied = tiny::config();
     tied["tie_word_embeddings"] = json!(true);
@@ -214,7 +235,7 @@ fn directories() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let write = |name: &str, bytes: &[u8]| std::fs::write(dir.join(name), bytes).unwrap();
-    let error = || Llama::from_dir(dir).err().unwrap();
+    let error = || Decoder::from_dir(dir).err().unwrap();
     assert!(matches!(error(), EngineError::Read { path, .. } if path.ends_with("config.json")));
     write("config.json", &tiny::config_bytes());
     assert!(matches!(error(), EngineError::NoWeights { .. }));
@@ -236,7 +257,7 @@ fn shards() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let write = |name: &str, bytes: &[u8]| std::fs::write(dir.join(name), bytes).unwrap();
-    let error = || Llama::from_dir(dir).err().unwrap();
+    let error = || Decoder::from_dir(dir).err().unwrap();
     let mut first = tiny::tensors();
     let second = first.split_off("model.layers.0.mlp");
     let index = |extra: &[(&str, &str)]| {
@@ -269,7 +290,7 @@ fn shards() {
 }
 
 fn same_as_bytes(dir: &Path) -> bool {
-    let mut from_dir = Llama::from_dir(dir).unwrap();
+    let mut from_dir = Decoder::from_dir(dir).unwrap();
     let mut from_bytes = tiny::model(Dtype::BF16);
     let (a, b) = (from_dir.open().unwrap(), from_bytes.open().unwrap());
     append(&mut from_dir, a, &[1, 2], Want::All) == append(&mut from_bytes, b, &[1, 2], Want::All)

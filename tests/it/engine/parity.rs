@@ -1,7 +1,7 @@
 //! Agreement with transformers on the bundled model, whichever way the ids reach the cache.
 
 use serde_json::Value;
-use touchmark::engine::Llama;
+use touchmark::engine::Decoder;
 use touchmark::lm::{Chunk, LanguageModel, Want};
 use touchmark::tokens::TokenId;
 
@@ -74,7 +74,7 @@ fn assert_close(case: &Case, row: &[f32], how: &str) {
 }
 
 fn assert_greedy(
-    model: &mut Llama,
+    model: &mut Decoder,
     seq: touchmark::lm::SeqId,
     mut row: Vec<f32>,
     case: &Case,
@@ -208,14 +208,14 @@ fn bytes_and_directory_give_one_model() {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/scribe-16m");
     let read = |name| std::fs::read(dir.join(name)).unwrap();
     let mut from_bytes =
-        Llama::from_bytes(&read("config.json"), &read("model.safetensors")).unwrap();
+        Decoder::from_bytes(&read("config.json"), &read("model.safetensors")).unwrap();
     assert_eq!(last_row(&mut from_bytes, &[0, 5, 9]), last_row(&mut scribe(), &[0, 5, 9]));
 }
 
 #[test]
 fn the_chat_model_loads_and_is_another() {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/scribe-16m-chat");
-    let mut chat = Llama::from_dir(&dir).unwrap();
+    let mut chat = Decoder::from_dir(&dir).unwrap();
     assert_eq!(chat.config(), scribe().config());
     let row = last_row(&mut chat, &[0, 5, 9]);
     assert!(row.iter().all(|v| v.is_finite()) && row != last_row(&mut scribe(), &[0, 5, 9]));

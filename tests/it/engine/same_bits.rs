@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use safetensors::tensor::Dtype;
-use touchmark::engine::{Llama, set_threads};
+use touchmark::engine::{Decoder, set_threads};
 use touchmark::lm::{Chunk, LanguageModel, LmError, SeqId, Want};
 use touchmark::tokens::TokenId;
 
@@ -37,7 +37,7 @@ fn fresh(ids: &[TokenId]) -> Vec<Vec<f32>> {
 
 /// A step over all pending appends; every row is checked against a fresh run.
 fn flush(
-    model: &mut Llama,
+    model: &mut Decoder,
     pending: &mut Vec<(usize, Vec<TokenId>, Want)>,
     seqs: &mut [(SeqId, Vec<TokenId>)],
 ) {

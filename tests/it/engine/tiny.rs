@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView, serialize};
-use touchmark::engine::Llama;
+use touchmark::engine::Decoder;
 use touchmark::lm::{LanguageModel, Want};
 use touchmark::tokens::TokenId;
 
@@ -86,8 +86,8 @@ pub fn file(tensors: &Tensors, dtype: Dtype) -> Vec<u8> {
     serialize(views, None).unwrap()
 }
 
-pub fn model(dtype: Dtype) -> Llama {
-    Llama::from_bytes(&config_bytes(), &file(&tensors(), dtype)).unwrap()
+pub fn model(dtype: Dtype) -> Decoder {
+    Decoder::from_bytes(&config_bytes(), &file(&tensors(), dtype)).unwrap()
 }
 
 /// The definition, in f64, position by position: logits of the last id.

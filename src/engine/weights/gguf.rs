@@ -1,0 +1,41 @@
+//! The tensors of a GGUF file.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::{Entry, Naming, Reader, Source, Weights};
+use crate::engine::EngineError;
+use crate::engine::config::{self, Config};
+use crate::gguf::Gguf;
+
+impl Weights<'_> {
+    /// The model of a GGUF file, and its tensors.
+    pub(in crate::engine) fn from_gguf(path: &Path) -> Result<(Config, Self), EngineError> {
+        let (config, gguf, file) = open(path)?;
+        let mut weights = Self::new(Naming::Gguf);
+        let tensors = gguf.tensors.into_iter().map(|(name, info)| {
+            let entry = Entry {
+                source: 0,
+                format: Ok(info.dtype),
+                shape: info.shape,
+                start: info.start,
+                len: info.len,
+            };
+            (name, entry)
+        });
+        let source = Source { name: path.display().to_string(), reader: Reader::File(file) };
+        weights.add(source, tensors)?;
+        Ok((config, weights))
+    }
+}
+
+/// Reads what a GGUF file says of its model.
+pub(in crate::engine) fn open(path: &Path) -> Result<(Config, Gguf, File), EngineError> {
+    let damaged = |source| EngineError::Gguf { path: path.to_owned(), source };
+    let file =
+        File::open(path).map_err(|source| EngineError::Read { path: path.to_owned(), source })?;
+    let mut reader = std::io::BufReader::new(file);
+    let gguf = Gguf::read(&mut reader).map_err(|error| damaged(error.into()))?;
+    let config = config::gguf::parse(&gguf, &mut reader).map_err(damaged)?;
+    Ok((config, gguf, reader.into_inner()))
+}
