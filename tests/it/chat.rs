@@ -235,3 +235,21 @@ fn named_templates_are_picked_as_in_transformers() {
     let error = ChatTemplate::from_files(config, None, &rag).unwrap().render(&messages, &tools);
     assert!(matches!(error, Err(ChatError::NoDefault(_))));
 }
+
+/// Templates cut off, or with a piece missing, are errors or other templates.
+#[test]
+fn broken_templates_do_not_panic() {
+    let golden = golden();
+    let snippets = golden["snippets"].as_array().unwrap().iter();
+    let mut broken = 0;
+    for source in snippets.map(|snippet| snippet[0].as_str().unwrap()) {
+        let cuts: Vec<usize> = source.char_indices().map(|(at, _)| at).collect();
+        for (index, &at) in cuts.iter().enumerate() {
+            let later = cuts.get(index + 3).copied().unwrap_or(source.len());
+            for text in [source[..at].to_owned(), source[..at].to_owned() + &source[later..]] {
+                broken += usize::from(ask(&text).is_err());
+            }
+        }
+    }
+    assert!(broken > 5_000, "only {broken} were refused");
+}

@@ -8,8 +8,11 @@ use super::python::{bounded, type_error};
 /// Steps of the interpreter for one rendering. A long conversation with tools takes some ten thousand.
 pub const STEPS: u64 = 5_000_000;
 
-/// Bytes and items that one rendering may make or look through, counting what it throws away again.
-const WORK: u64 = 1 << 28;
+/// Bytes of text that one rendering may make or look through, counting what it throws away again.
+const WORK: u64 = 1 << 29;
+
+/// What an item of a list counts for, in bytes: about its size.
+const ITEM: usize = 24;
 
 /// What is left of [`WORK`].
 struct Budget(u64);
@@ -21,6 +24,11 @@ pub fn charge(state: &mut State, work: usize) -> Result<(), Error> {
         Error::new(ErrorKind::OutOfFuel, "it makes more text than any prompt can hold")
     })?;
     Ok(())
+}
+
+/// [`charge`] for the items of a list.
+pub fn charge_items(state: &mut State, count: usize) -> Result<(), Error> {
+    charge(state, count.saturating_mul(ITEM))
 }
 
 /// Charges a value for its size, and refuses one that is nested too deeply: dropping or comparing such a value would
@@ -39,7 +47,7 @@ pub fn kept(state: &mut State, value: Value) -> Result<Value, Error> {
 }
 
 fn size(value: &Value) -> usize {
-    value.as_str().map_or_else(|| value.len().unwrap_or(1), str::len)
+    value.as_str().map_or(ITEM, str::len)
 }
 
 fn visit(state: &mut State, value: &Value, depth: usize, plain: bool) -> Result<(), Error> {
@@ -54,7 +62,7 @@ fn visit(state: &mut State, value: &Value, depth: usize, plain: bool) -> Result<
     if plain && is_machinery(value) {
         return Err(unkept());
     }
-    charge(state, 1 + value.len().unwrap_or(0))?;
+    charge_items(state, 1 + value.len().unwrap_or(0))?;
     for item in value.try_iter()? {
         if kind == ValueKind::Map {
             visit(state, &value.get_item(&item)?, depth + 1, plain)?;

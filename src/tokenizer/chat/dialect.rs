@@ -99,7 +99,7 @@ impl Parser {
     }
 
     fn fault(&self, reason: impl Into<String>) -> Fault {
-        let token = self.tokens.get(self.position).or(self.tokens.last());
+        let token = self.tokens.get(self.position).or_else(|| self.tokens.last());
         Fault::new(token.map_or(self.line, |token| token.line), reason)
     }
 
@@ -700,7 +700,7 @@ mod tests {
         for (source, expected) in [
             ("{{ a ~ b + 1 }}", "{{ ((a)|operator_concat(b))|operator_add(1) }}"),
             ("{{ 'a' 'b' }}", "{{ 'ab' }}"),
-            ("{{ x['k'][1:] }}", "{{ (x['k']|operator_slice(1, none)) }}"),
+            ("{{ x['k'][1:] }}", "{{ (x['k']|operator_slice(1, none, none)) }}"),
             ("{{ x is not none and y }}", "{{ (x is not none) and y }}"),
             ("{{ -x|abs }}", "{{ (-x)|abs }}"),
             ("{% set ns.a = 1 %}", "{% set ns.a = (1)|operator_keep %}"),

@@ -3,7 +3,7 @@
 use minijinja::value::{Kwargs, Rest, Tuple, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value, filters};
 
-use super::budget::{charge, checked, is_machinery};
+use super::budget::{charge, charge_items, checked, is_machinery};
 use super::generator::Generator;
 use super::methods::{arguments, capitalised, joined, replace, stripped, text};
 use super::operators::printf;
@@ -86,7 +86,7 @@ fn charged(environment: &mut Environment) {
             let args = joined(args, named);
             // What is looked through counts as well as what is made.
             let seen = args.first().map_or(0, |value| value.len().unwrap_or(1));
-            charge(state, seen)?;
+            charge_items(state, seen)?;
             let made = filter.call(state, &args)?;
             let made = checked(state, made)?;
             let yields = YIELDING.contains(&name) && made.as_str().is_none();

@@ -28,7 +28,7 @@ fn dictionary(map: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
         "get" => {
             let (key, default): (&Value, Option<Value>) = from_args(args)?;
             let found = map.as_object().and_then(|object| object.get_value(key));
-            Ok(found.or(default).unwrap_or(Value::from(())))
+            Ok(found.or(default).unwrap_or_else(|| Value::from(())))
         }
         "items" => {
             none(args)?;

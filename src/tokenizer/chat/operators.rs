@@ -4,7 +4,7 @@ use minijinja::formatting::{FormatStyle, format};
 use minijinja::value::{Rest, Tuple, ValueKind};
 use minijinja::{Environment, Error, State, Value};
 
-use super::budget::{charge, checked, kept};
+use super::budget::{charge, charge_items, checked, kept};
 use super::python::{str, type_error, type_name};
 
 /// Adds the operators to an environment.
@@ -79,7 +79,7 @@ fn add(state: &mut State, left: &Value, right: &Value) -> Result<Value, Error> {
     match (items(left), items(right)) {
         (Some(mut all), Some(more)) if left.is_tuple() == right.is_tuple() => {
             all.extend(more);
-            charge(state, all.len())?;
+            charge_items(state, all.len())?;
             Ok(sequence(left, all))
         }
         _ => Err(unsupported("+", left, right)),
@@ -129,7 +129,7 @@ fn multiply(state: &mut State, left: &Value, right: &Value) -> Result<Value, Err
         return Ok(Value::from(text.repeat(count)));
     }
     let items = items(repeated).ok_or_else(|| unsupported("*", left, right))?;
-    charge(state, items.len().saturating_mul(count))?;
+    charge_items(state, items.len().saturating_mul(count))?;
     let copies = std::iter::repeat_n(items, count).flatten();
     Ok(sequence(repeated, copies.collect()))
 }
@@ -205,7 +205,7 @@ fn slice(
     let items = items(value).ok_or_else(|| {
         type_error(format!("a value of type {} cannot be sliced", type_name(value)))
     })?;
-    charge(state, items.len())?;
+    charge_items(state, items.len())?;
     let picked = indices(items.len(), start, stop, step).map(|index| items[index].clone());
     Ok(sequence(value, picked.collect()))
 }
@@ -324,7 +324,7 @@ fn contains(state: &mut State, item: &Value, container: &Value) -> Result<bool, 
             Ok(container.as_object().is_some_and(|object| object.get_value(item).is_some()))
         }
         ValueKind::Seq | ValueKind::Iterable => {
-            charge(state, container.len().unwrap_or(0))?;
+            charge_items(state, container.len().unwrap_or(0))?;
             Ok(container.try_iter()?.any(|other| other == *item))
         }
         _ => Err(unsupported("in", item, container)),
