@@ -220,7 +220,7 @@ impl Header<'_> {
         let window = self.window()?;
         let local_rope = usize::from(self.family == Family::Gemma3);
         let spec = |layer: usize| match window {
-            Some((window, every)) if (layer + 1) % every != 0 => {
+            Some((window, every)) if !(layer + 1).is_multiple_of(every) => {
                 LayerSpec { window: Some(window), rope: Some(local_rope) }
             }
             _ => LayerSpec { window: None, rope: Some(0) },
