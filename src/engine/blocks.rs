@@ -23,8 +23,8 @@ pub(super) struct Blocks<'a> {
 /// What all the formats have in common: weight = scale · (q − zero) − min.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
-    /// q are from 0 to 15; else signed bytes.
-    pub(super) nibbles: bool,
+    /// How many bits a q has in memory.
+    pub(super) bits: Bits,
     /// Inputs under one scale, 16 or 32.
     pub(super) group: usize,
     /// Scales are small integers times a factor for 256 inputs; else 16-bit floats.
@@ -35,22 +35,33 @@ pub(super) struct Layout {
     pub(super) zero: i8,
 }
 
+/// Width of an integer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bits {
+    /// 0 to 15.
+    Four,
+    /// 0 to 63.
+    Six,
+    /// −128 to 127.
+    Eight,
+}
+
 impl Layout {
     pub(super) fn of(dtype: GgmlType) -> Option<Self> {
-        let layout =
-            |nibbles, group, nested, mins, zero| Self { nibbles, group, nested, mins, zero };
+        use Bits::{Eight, Four, Six};
+        let layout = |bits, group, nested, mins, zero| Self { bits, group, nested, mins, zero };
         Some(match dtype {
             GgmlType::F32 | GgmlType::F16 | GgmlType::Bf16 => return None,
-            GgmlType::Q4_0 => layout(true, 32, false, false, 8),
-            GgmlType::Q4_1 => layout(true, 32, false, true, 0),
-            GgmlType::Q5_0 => layout(false, 32, false, false, 0),
-            GgmlType::Q5_1 => layout(false, 32, false, true, 0),
-            GgmlType::Q8_0 => layout(false, 32, false, false, 0),
-            GgmlType::Q2K => layout(true, 16, true, true, 0),
-            GgmlType::Q3K => layout(true, 16, true, false, 4),
-            GgmlType::Q4K => layout(true, 32, true, true, 0),
-            GgmlType::Q5K => layout(false, 32, true, true, 0),
-            GgmlType::Q6K => layout(false, 16, true, false, 0),
+            GgmlType::Q4_0 => layout(Four, 32, false, false, 8),
+            GgmlType::Q4_1 => layout(Four, 32, false, true, 0),
+            GgmlType::Q5_0 => layout(Six, 32, false, false, 16),
+            GgmlType::Q5_1 => layout(Six, 32, false, true, 0),
+            GgmlType::Q8_0 => layout(Eight, 32, false, false, 0),
+            GgmlType::Q2K => layout(Four, 16, true, true, 0),
+            GgmlType::Q3K => layout(Four, 16, true, false, 4),
+            GgmlType::Q4K => layout(Four, 32, true, true, 0),
+            GgmlType::Q5K => layout(Six, 32, true, true, 0),
+            GgmlType::Q6K => layout(Six, 16, true, false, 32),
         })
     }
 }
@@ -181,12 +192,12 @@ impl Row {
             }
             GgmlType::Q5_0 => {
                 self.scales.push(half(block, 0));
-                self.fives(&block[2..6], &block[6..22], 16);
+                self.fives(&block[2..6], &block[6..22]);
             }
             GgmlType::Q5_1 => {
                 self.scales.push(half(block, 0));
                 self.mins.push(-half(block, 2));
-                self.fives(&block[4..8], &block[8..24], 0);
+                self.fives(&block[4..8], &block[8..24]);
             }
             GgmlType::Q8_0 => {
                 self.scales.push(half(block, 0));
@@ -211,11 +222,11 @@ impl Row {
     }
 
     /// 32 nibbles, each with a fifth bit from `high`.
-    fn fives(&mut self, high: &[u8], bytes: &[u8], zero: i8) {
+    fn fives(&mut self, high: &[u8], bytes: &[u8]) {
         let first = self.q.len();
         self.nibbles(bytes);
         for (i, q) in self.q[first..].iter_mut().enumerate() {
-            *q = (*q | (((high[i / 8] >> (i % 8)) & 1) << 4) as i8) - zero;
+            *q |= (((high[i / 8] >> (i % 8)) & 1) << 4) as i8;
         }
     }
 
@@ -288,7 +299,7 @@ impl Row {
             for j in 0..4 {
                 let q = (0..32).map(|i| {
                     let nibble = (low[i + 32 * (j % 2)] >> (4 * (j / 2))) & 15;
-                    (nibble | (((high[i] >> (2 * j)) & 3) << 4)) as i8 - 32
+                    (nibble | (((high[i] >> (2 * j)) & 3) << 4)) as i8
                 });
                 self.q.extend(q);
             }

@@ -4,8 +4,9 @@
 //! (32 · 2¹⁵ · 2⁷ = 2²⁷, and as much again for the zero point). Each group's sum then becomes a float and is added to
 //! the output, in order of inputs.
 
+use super::blocks::Bits;
 use super::kernel::{PANEL, Tile, multiply_add};
-use super::quantised::{BLOCK, IntegerRows, PAIR_ROWS, Panel, Scales};
+use super::quantised::{BLOCK, IntegerRows, PAIR_ROWS, Panel, SIX, Scales};
 
 /// Instruction sets with a kernel of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,21 +109,27 @@ fn tile_of<const R: usize>(
     out: &mut Tile,
 ) {
     let rows = Rows::<R>::new(x, first);
-    match (isa, panel.layout.nibbles) {
+    match panel.layout.bits {
+        Bits::Four => tile_bits::<R, 4>(isa, &rows, panel, out),
+        Bits::Six => tile_bits::<R, 6>(isa, &rows, panel, out),
+        Bits::Eight => tile_bits::<R, 8>(isa, &rows, panel, out),
+    }
+}
+
+fn tile_bits<const R: usize, const BITS: u8>(
+    isa: PairIsa,
+    rows: &Rows<'_, R>,
+    panel: Panel<'_>,
+    out: &mut Tile,
+) {
+    match isa {
         // SAFETY: `PairIsa` is only ever made by `detect`, which asked the processor.
         #[cfg(target_arch = "x86_64")]
-        (PairIsa::Vnni, true) => unsafe { x86::vnni::<R, true>(&rows, panel, out) },
+        PairIsa::Vnni => unsafe { x86::vnni::<R, BITS>(rows, panel, out) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        (PairIsa::Vnni, false) => unsafe { x86::vnni::<R, false>(&rows, panel, out) },
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        (PairIsa::Avx2, true) => unsafe { x86::avx2::<R, true>(&rows, panel, out) },
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        (PairIsa::Avx2, false) => unsafe { x86::avx2::<R, false>(&rows, panel, out) },
-        (PairIsa::Portable, true) => groups(&rows, panel, out, portable_pairs::<R, true>),
-        (PairIsa::Portable, false) => groups(&rows, panel, out, portable_pairs::<R, false>),
+        PairIsa::Avx2 => unsafe { x86::avx2::<R, BITS>(rows, panel, out) },
+        PairIsa::Portable => portable(rows, panel, out),
     }
 }
 
@@ -159,31 +166,46 @@ impl<'a, const R: usize> Rows<'a, R> {
     }
 }
 
-/// A function that adds the products of one group of `pairs` pairs, from pair `pair` on, to integer sums.
-type Pairs<const R: usize> = fn(&Rows<'_, R>, &[u8], usize, usize, &mut [[i32; PANEL]; R]);
-
-/// Goes through the groups of a panel; `pairs` multiplies integers.
-#[inline(always)]
-fn groups<const R: usize>(rows: &Rows<'_, R>, panel: Panel<'_>, out: &mut Tile, pairs: Pairs<R>) {
+fn portable<const R: usize>(rows: &Rows<'_, R>, panel: Panel<'_>, out: &mut Tile) {
     let layout = panel.layout;
     let mut totals = [[0.0f32; PANEL]; R];
     for group in 0..rows.inputs / layout.group {
         let mut sums = [[0i32; PANEL]; R];
-        pairs(rows, panel.data, group * layout.group / 2, layout.group / 2, &mut sums);
-        let scales = panel.scales(group);
-        for r in 0..R {
-            let sum = rows.sum(r, group, layout.group);
-            let scale = rows.scales[r][group * layout.group / BLOCK];
-            let zero = i32::from(layout.zero) * sum;
-            add_group(&mut totals[r], &sums[r], zero, &scales, scale, scale * sum as f32);
+        for input in group * layout.group..(group + 1) * layout.group {
+            for lane in 0..PANEL {
+                let q = i32::from(layout.read(panel.data, input, lane));
+                for (sums, values) in sums.iter_mut().zip(rows.values) {
+                    sums[lane] += q * i32::from(values[input]);
+                }
+            }
         }
+        add_groups::<R, false>(rows, panel, group, &sums, &mut totals);
     }
     out[..R].copy_from_slice(&totals);
 }
 
+/// Adds one group's sums of integers to the totals; `FUSED` where the caller's processor is known to fuse.
+#[inline(always)]
+fn add_groups<const R: usize, const FUSED: bool>(
+    rows: &Rows<'_, R>,
+    panel: Panel<'_>,
+    group: usize,
+    sums: &[[i32; PANEL]; R],
+    totals: &mut [[f32; PANEL]; R],
+) {
+    let layout = panel.layout;
+    let scales = panel.scales(group);
+    for r in 0..R {
+        let sum = rows.sum(r, group, layout.group);
+        let scale = rows.scales[r][group * layout.group / BLOCK];
+        let zero = i32::from(layout.zero) * sum;
+        add_group::<FUSED>(&mut totals[r], &sums[r], zero, &scales, scale, scale * sum as f32);
+    }
+}
+
 /// `total += scale · weight scale · (sum − zero) − weight min · of_mins`.
 #[inline(always)]
-fn add_group(
+fn add_group<const FUSED: bool>(
     total: &mut [f32; PANEL],
     sums: &[i32; PANEL],
     zero: i32,
@@ -193,30 +215,9 @@ fn add_group(
 ) {
     for c in 0..PANEL {
         let product = (sums[c] - zero) as f32 * scales.scales[c];
-        total[c] = multiply_add(scale, product, total[c]);
-        total[c] = multiply_add(-of_mins, scales.mins[c], total[c]);
-    }
-}
-
-fn portable_pairs<const R: usize, const NIBBLES: bool>(
-    rows: &Rows<'_, R>,
-    data: &[u8],
-    pair: usize,
-    pairs: usize,
-    sums: &mut [[i32; PANEL]; R],
-) {
-    for pair in pair..pair + pairs {
-        for lane in 0..PANEL {
-            let [a, b] = if NIBBLES {
-                let at = pair * PANEL + lane % 16 * 2;
-                [0, 1].map(|i| i32::from((data[at + i] >> (lane / 16 * 4)) & 15))
-            } else {
-                [0, 1].map(|i| i32::from(data[(pair * PANEL + lane) * 2 + i] as i8))
-            };
-            for (sums, values) in sums.iter_mut().zip(rows.values) {
-                sums[lane] += a * i32::from(values[2 * pair]) + b * i32::from(values[2 * pair + 1]);
-            }
-        }
+        let add =
+            |a: f32, b: f32, c: f32| if FUSED { a.mul_add(b, c) } else { multiply_add(a, b, c) };
+        total[c] = add(-of_mins, scales.mins[c], add(scale, product, total[c]));
     }
 }
 
@@ -233,33 +234,57 @@ mod x86 {
         (u32::from(a) | u32::from(b) << 16) as i32
     }
 
-    /// A pair's integers of 16 outputs each.
+    /// 32 bytes as 16-bit integers.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
-    fn load512<const NIBBLES: bool>(data: &[u8], pair: usize) -> [__m512i; 2] {
-        if NIBBLES {
-            let bytes = &data[pair * PANEL..][..PANEL];
-            // SAFETY: the slice has 32 bytes.
-            let wide = unsafe { _mm512_cvtepu8_epi16(_mm256_loadu_si256(bytes.as_ptr().cast())) };
-            [_mm512_and_si512(wide, _mm512_set1_epi16(15)), _mm512_srli_epi16::<4>(wide)]
-        } else {
-            let bytes = &data[pair * 2 * PANEL..][..2 * PANEL];
-            let half = |at: usize| {
-                // SAFETY: the slice has 64 bytes, and `at` is 0 or 32.
-                unsafe { _mm256_loadu_si256(bytes.as_ptr().add(at).cast()) }
-            };
-            [_mm512_cvtepi8_epi16(half(0)), _mm512_cvtepi8_epi16(half(32))]
+    fn widen512<const SIGNED: bool>(bytes: &[u8]) -> __m512i {
+        // SAFETY: the slice has 32 bytes.
+        let bytes = unsafe { _mm256_loadu_si256(bytes[..PANEL].as_ptr().cast()) };
+        if SIGNED { _mm512_cvtepi8_epi16(bytes) } else { _mm512_cvtepu8_epi16(bytes) }
+    }
+
+    /// Two pairs' integers of 16 outputs each.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn load512<const BITS: u8>(data: &[u8], couple: usize) -> [[__m512i; 2]; 2] {
+        if BITS == 8 {
+            let bytes = &data[couple * 4 * PANEL..][..4 * PANEL];
+            let part = |at: usize| widen512::<true>(&bytes[at..]);
+            return [[part(0), part(32)], [part(64), part(96)]];
         }
+        let bytes = if BITS == 4 {
+            &data[couple * 2 * PANEL..][..2 * PANEL]
+        } else {
+            &data[couple * SIX..][..SIX]
+        };
+        let low = _mm512_set1_epi16(15);
+        let halves = |at: usize| {
+            let wide = widen512::<false>(&bytes[at..]);
+            [_mm512_and_si512(wide, low), _mm512_srli_epi16::<4>(wide)]
+        };
+        let [[a, b], [c, d]] = [halves(0), halves(32)];
+        if BITS == 4 {
+            return [[a, b], [c, d]];
+        }
+        let high = widen512::<false>(&bytes[2 * PANEL..]);
+        let upper = _mm512_set1_epi16(0x30);
+        // a | (high & upper), in one instruction.
+        let with =
+            |low: __m512i, high: __m512i| _mm512_ternarylogic_epi32::<0xf8>(low, high, upper);
+        [
+            [with(a, _mm512_slli_epi16::<4>(high)), with(b, _mm512_slli_epi16::<2>(high))],
+            [with(c, high), with(d, _mm512_srli_epi16::<2>(high))],
+        ]
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    pub(super) fn vnni<const R: usize, const NIBBLES: bool>(
+    pub(super) fn vnni<const R: usize, const BITS: u8>(
         rows: &Rows<'_, R>,
         panel: Panel<'_>,
         out: &mut Tile,
     ) {
         let layout = panel.layout;
-        let (pairs, zero) = (layout.group / 2, i32::from(layout.zero));
+        let (couples, zero) = (layout.group / 4, i32::from(layout.zero));
         let mut totals = [[_mm512_setzero_ps(); 2]; R];
         for group in 0..rows.inputs / layout.group {
             let group_sums: [i32; R] = std::array::from_fn(|r| rows.sum(r, group, layout.group));
@@ -267,14 +292,16 @@ mod x86 {
                 std::array::from_fn(|r| [_mm512_set1_epi32(-zero * group_sums[r]); 2]);
             let values: [&[i16]; R] =
                 std::array::from_fn(|r| &rows.values[r][group * layout.group..][..layout.group]);
-            for p in 0..pairs {
-                let [low, high] = load512::<NIBBLES>(panel.data, group * pairs + p);
-                for r in 0..R {
-                    let x = _mm512_set1_epi32(pair(values[r], p));
-                    sums[r] = [
-                        _mm512_dpwssd_epi32(sums[r][0], low, x),
-                        _mm512_dpwssd_epi32(sums[r][1], high, x),
-                    ];
+            for couple in 0..couples {
+                let weights = load512::<BITS>(panel.data, group * couples + couple);
+                for (p, [low, high]) in weights.into_iter().enumerate() {
+                    for r in 0..R {
+                        let x = _mm512_set1_epi32(pair(values[r], 2 * couple + p));
+                        sums[r] = [
+                            _mm512_dpwssd_epi32(sums[r][0], low, x),
+                            _mm512_dpwssd_epi32(sums[r][1], high, x),
+                        ];
+                    }
                 }
             }
             let (scales, mins) = scales512(panel, group);
@@ -327,7 +354,7 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
-    pub(super) fn avx2<const R: usize, const NIBBLES: bool>(
+    pub(super) fn avx2<const R: usize, const BITS: u8>(
         rows: &Rows<'_, R>,
         panel: Panel<'_>,
         out: &mut Tile,
@@ -342,8 +369,7 @@ mod x86 {
                 let mut lanes = [_mm256_setzero_si256(); 4];
                 for p in group * pairs..(group + 1) * pairs {
                     let x = _mm256_set1_epi32(pair(rows.values[r], p));
-                    for (lanes, weights) in lanes.iter_mut().zip(load256::<NIBBLES>(panel.data, p))
-                    {
+                    for (lanes, weights) in lanes.iter_mut().zip(load256::<BITS>(panel.data, p)) {
                         *lanes = _mm256_add_epi32(*lanes, _mm256_madd_epi16(weights, x));
                     }
                 }
@@ -352,45 +378,53 @@ mod x86 {
                     unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), lanes) };
                 }
             }
-            let scales = panel.scales(group);
-            for r in 0..R {
-                let sum = rows.sum(r, group, layout.group);
-                let scale = rows.scales[r][group * layout.group / BLOCK];
-                for c in 0..PANEL {
-                    let whole = sums[r][c] - i32::from(layout.zero) * sum;
-                    let product = whole as f32 * scales.scales[c];
-                    let total = scale.mul_add(product, totals[r][c]);
-                    totals[r][c] = (-(scale * sum as f32)).mul_add(scales.mins[c], total);
-                }
-            }
+            add_groups::<R, true>(rows, panel, group, &sums, &mut totals);
         }
         out[..R].copy_from_slice(&totals);
+    }
+
+    /// 16 bytes.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn bytes16(bytes: &[u8]) -> __m128i {
+        // SAFETY: the slice has 16 bytes.
+        unsafe { _mm_loadu_si128(bytes[..16].as_ptr().cast()) }
     }
 
     /// A pair's integers of eight outputs each.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn load256<const NIBBLES: bool>(data: &[u8], pair: usize) -> [__m256i; 4] {
-        let bytes = if NIBBLES {
-            &data[pair * PANEL..][..PANEL]
-        } else {
-            &data[pair * 2 * PANEL..][..2 * PANEL]
-        };
-        let part = |at: usize| {
-            // SAFETY: `at` leaves 16 bytes of the slice.
-            unsafe { _mm_loadu_si128(bytes[at..at + 16].as_ptr().cast()) }
-        };
-        if NIBBLES {
-            let wide = [_mm256_cvtepu8_epi16(part(0)), _mm256_cvtepu8_epi16(part(16))];
-            let low = _mm256_set1_epi16(15);
-            [
-                _mm256_and_si256(wide[0], low),
-                _mm256_and_si256(wide[1], low),
-                _mm256_srli_epi16::<4>(wide[0]),
-                _mm256_srli_epi16::<4>(wide[1]),
-            ]
-        } else {
-            [0, 16, 32, 48].map(|at| _mm256_cvtepi8_epi16(part(at)))
+    fn load256<const BITS: u8>(data: &[u8], pair: usize) -> [__m256i; 4] {
+        if BITS == 8 {
+            let bytes = &data[pair * 2 * PANEL..][..2 * PANEL];
+            return [0, 16, 32, 48].map(|at| _mm256_cvtepi8_epi16(bytes16(&bytes[at..])));
         }
+        let start = if BITS == 4 { pair * PANEL } else { pair / 2 * SIX + pair % 2 * PANEL };
+        let wide = [0, 16].map(|at| _mm256_cvtepu8_epi16(bytes16(&data[start + at..])));
+        let low = _mm256_set1_epi16(15);
+        let halves = [
+            _mm256_and_si256(wide[0], low),
+            _mm256_and_si256(wide[1], low),
+            _mm256_srli_epi16::<4>(wide[0]),
+            _mm256_srli_epi16::<4>(wide[1]),
+        ];
+        if BITS == 4 {
+            return halves;
+        }
+        let start = pair / 2 * SIX + 2 * PANEL;
+        let high = [0, 16].map(|at| _mm256_cvtepu8_epi16(bytes16(&data[start + at..])));
+        let upper = _mm256_set1_epi16(0x30);
+        // The pair's two fields, moved to the bits above a half.
+        let fields = |high: __m256i| {
+            if pair.is_multiple_of(2) {
+                [_mm256_slli_epi16::<4>(high), _mm256_slli_epi16::<2>(high)]
+            } else {
+                [high, _mm256_srli_epi16::<2>(high)]
+            }
+        };
+        let ([a, c], [b, d]) = (fields(high[0]), fields(high[1]));
+        let with =
+            |low: __m256i, high: __m256i| _mm256_or_si256(low, _mm256_and_si256(high, upper));
+        [with(halves[0], a), with(halves[1], b), with(halves[2], c), with(halves[3], d)]
     }
 }

@@ -1,6 +1,6 @@
 //! A quantised matrix stored in panels for the integer kernel, and rows made ready for it.
 //!
-//! The integers of a file stay what they are: 8 bits, or 4 where the format has no more. What is rounded is the other
+//! The integers of a file stay what they are, in 4, 6 or 8 bits. What is rounded is the other
 //! side: 32 inputs of a row at a time become 16-bit integers under one scale, an error of at most 2⁻¹⁶ of the greatest of
 //! them (llama.cpp takes 8 bits). Products of integers are exact, so every processor gives the same bits, and a row's do
 //! not depend on its neighbours.
@@ -8,7 +8,7 @@
 use half::f16;
 
 use super::EngineError;
-use super::blocks::{Blocks, Layout, Row, SUPER};
+use super::blocks::{Bits, Blocks, Layout, Row, SUPER};
 use super::integer::{self, PairIsa};
 use super::kernel::{MAX_ROWS, PANEL, Tile};
 
@@ -16,6 +16,8 @@ use super::kernel::{MAX_ROWS, PANEL, Tile};
 pub(super) const BLOCK: usize = 32;
 /// Greatest number of rows that one call of the kernel handles.
 pub(super) const PAIR_ROWS: usize = 8;
+/// Bytes of two pairs of six-bit integers: 64 low halves twice, then their upper bits.
+pub(super) const SIX: usize = 3 * PANEL;
 /// Inputs whose sum is kept: the smallest group.
 const SUM: usize = 16;
 
@@ -106,11 +108,8 @@ impl Quantised {
         let (panel, lane) = (output / PANEL, output % PANEL);
         let (layout, inputs) = (self.layout, self.inputs);
         let data = &mut self.data[panel * layout.panel_data(inputs)..][..layout.panel_data(inputs)];
-        for (pair, q) in row.q.as_chunks::<2>().0.iter().enumerate() {
-            for (parity, &q) in q.iter().enumerate() {
-                let (at, shift) = layout.place(pair, parity, lane);
-                data[at] |= (q as u8) << shift;
-            }
+        for (input, &q) in row.q.iter().enumerate() {
+            layout.write(data, input, lane, q);
         }
         let small = &mut self.small[panel * layout.panel_small(inputs)..];
         if layout.nested {
@@ -164,13 +163,7 @@ impl Quantised {
         for (group, out) in out.chunks_exact_mut(layout.group).enumerate() {
             let scales = panel.scales(group);
             for (i, out) in out.iter_mut().enumerate() {
-                let input = group * layout.group + i;
-                let (at, shift) = layout.place(input / 2, input % 2, lane);
-                let q = if layout.nibbles {
-                    ((panel.data[at] >> shift) & 15) as i8
-                } else {
-                    panel.data[at] as i8
-                };
+                let q = layout.read(panel.data, group * layout.group + i, lane);
                 *out = scales.scales[lane] * f32::from(q - layout.zero) - scales.mins[lane];
             }
         }
@@ -191,18 +184,56 @@ impl Quantised {
 }
 
 impl Layout {
-    /// Byte and shift, in a panel, of the integer of an output for input `2 · pair + parity`. Bytes: 64 for a pair, two
-    /// for an output. Nibbles: 32 for a pair; the low halves are the first 16 outputs', the high ones the others'.
-    fn place(self, pair: usize, parity: usize, lane: usize) -> (usize, u32) {
-        if self.nibbles {
-            (pair * PANEL + lane % 16 * 2 + parity, if lane < 16 { 0 } else { 4 })
-        } else {
-            (pair * 2 * PANEL + lane * 2 + parity, 0)
+    /// Puts an output's integer for one input into a panel that holds zeros there.
+    fn write(self, data: &mut [u8], input: usize, lane: usize, q: i8) {
+        let (at, shift) = self.low_bits(input, lane);
+        if self.bits == Bits::Eight {
+            data[at] = q as u8;
+            return;
+        }
+        data[at] |= (q as u8 & 15) << shift;
+        if self.bits == Bits::Six {
+            let (at, shift) = high_bits(input, lane);
+            data[at] |= (q as u8 >> 4) << shift;
         }
     }
 
+    /// An output's integer for one input, from a panel.
+    #[inline(always)]
+    pub(super) fn read(self, data: &[u8], input: usize, lane: usize) -> i8 {
+        let (at, shift) = self.low_bits(input, lane);
+        match self.bits {
+            Bits::Eight => data[at] as i8,
+            Bits::Four => ((data[at] >> shift) & 15) as i8,
+            Bits::Six => {
+                let (high, high_shift) = high_bits(input, lane);
+                (((data[at] >> shift) & 15) | (((data[high] >> high_shift) & 3) << 4)) as i8
+            }
+        }
+    }
+
+    /// Byte and shift, in a panel, of an integer or its low half. A pair of inputs takes 64 bytes, two for an output, or
+    /// 32: the low halves are the first 16 outputs', the high ones the others'. Of six bits, two pairs' low halves come
+    /// before their high bits.
+    #[inline(always)]
+    fn low_bits(self, input: usize, lane: usize) -> (usize, u32) {
+        let (pair, parity) = (input / 2, input % 2);
+        let half = lane % 16 * 2 + parity;
+        let shift = if lane < 16 { 0 } else { 4 };
+        match self.bits {
+            Bits::Eight => (pair * 2 * PANEL + lane * 2 + parity, 0),
+            Bits::Four => (pair * PANEL + half, shift),
+            Bits::Six => (pair / 2 * SIX + pair % 2 * PANEL + half, shift),
+        }
+    }
+
+    /// Bytes of integers of a panel.
     fn panel_data(self, inputs: usize) -> usize {
-        inputs * PANEL / if self.nibbles { 2 } else { 1 }
+        match self.bits {
+            Bits::Four => inputs / 2 * PANEL,
+            Bits::Six => inputs / 4 * SIX,
+            Bits::Eight => inputs * PANEL,
+        }
     }
 
     fn panel_small(self, inputs: usize) -> usize {
@@ -220,6 +251,15 @@ impl Layout {
     fn halves(self) -> usize {
         if self.mins { 2 * PANEL } else { PANEL }
     }
+}
+
+/// Byte and shift, in a panel, of the upper two of six bits: four of them in a byte, for the outputs that share a byte of
+/// low halves, of two pairs.
+#[inline(always)]
+fn high_bits(input: usize, lane: usize) -> (usize, u32) {
+    let (pair, parity) = (input / 2, input % 2);
+    let field = pair % 2 * 2 + lane / 16;
+    (pair / 2 * SIX + 2 * PANEL + lane % 16 * 2 + parity, 2 * field as u32)
 }
 
 impl Panel<'_> {
