@@ -36,6 +36,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("anyhow", &[]),
     ("blake3", &["prf", "keys", "tokens", "store"]),
     ("candle_core", &["engine"]),
+    ("candle_nn", &["engine"]),
     ("half", &["engine"]),
     ("safetensors", &["engine"]),
     ("clap", &[]),

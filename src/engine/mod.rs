@@ -31,6 +31,7 @@ mod blocks;
 mod cache;
 mod config;
 mod decoder;
+mod device;
 mod integer;
 mod kernel;
 
@@ -51,8 +52,22 @@ pub use config::{
     Activation, Config, Family, GgufConfigError, LayerSpec, Norms, QkNorm, RopeScaling, RopeSpec,
 };
 pub use decoder::Decoder;
+pub use device::{Device, DeviceDecoder, SeenDevice, devices, load};
 pub use source::{Dtype, Source};
 pub use threads::set_threads;
+
+/// The vector instructions that the CPU's kernels use on this machine, in words.
+pub fn instruction_set() -> &'static str {
+    match (kernel::Isa::detect(), integer::PairIsa::detect()) {
+        #[cfg(target_arch = "x86_64")]
+        (kernel::Isa::Avx512, integer::PairIsa::Vnni) => "AVX-512 with VNNI",
+        #[cfg(target_arch = "x86_64")]
+        (kernel::Isa::Avx512, _) => "AVX-512",
+        #[cfg(target_arch = "x86_64")]
+        (kernel::Isa::Avx2, _) => "AVX2",
+        _ => "portable",
+    }
+}
 
 /// Why a model could not be loaded, or memory for a sequence not be had.
 #[derive(Debug, thiserror::Error)]
@@ -227,6 +242,30 @@ pub enum EngineError {
     Memory {
         /// What was asked for.
         bytes: usize,
+    },
+    /// Not the name of a device.
+    #[error("\"{given}\" is not a device; devices are auto, cpu, cuda, cuda:1 and so on, metal")]
+    UnknownDevice {
+        /// What was given.
+        given: String,
+    },
+    /// This program was built without support for a device.
+    #[error(
+        "this build cannot use {device}; build with `--features {feature}` (for cuda also without a GPU: .ci/cuda-build)"
+    )]
+    DeviceNotBuilt {
+        /// The device.
+        device: Device,
+        /// The feature that it takes.
+        feature: &'static str,
+    },
+    /// A device does not answer.
+    #[error("{device} does not answer; check the driver, or run on the CPU with `--device cpu`")]
+    NoDevice {
+        /// The device.
+        device: Device,
+        /// What the driver said.
+        source: candle_core::Error,
     },
     /// A tensor is not where this engine computes.
     #[error("a tensor is not on the CPU; load the model on the CPU")]

@@ -13,7 +13,7 @@ use super::matrix::{Matrix, PackedRows};
 use super::ops::{self, Rope};
 use super::slab::{Slab, Wanted};
 use super::threads;
-use super::weights::{Part, Role, Weights};
+use super::weights::{Part, Role, Weights, gate_up_roles, qkv_roles};
 use crate::lm::{Chunk, LogitSink};
 use crate::tokens::TokenId;
 
@@ -356,22 +356,14 @@ impl LayerLoader<'_, '_> {
     fn load(&mut self) -> Result<Layer, EngineError> {
         let config = self.config;
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let (queries, keys) = (config.query_width(), config.kv_width());
-        let (qkv, gate_up): (&[_], &[_]) = if config.family.is_fused() {
-            (&[(Role::Qkv, queries + 2 * keys)], &[(Role::GateUp, 2 * inner)])
-        } else {
-            (
-                &[(Role::Query, queries), (Role::Key, keys), (Role::Value, keys)],
-                &[(Role::Gate, inner), (Role::Up, inner)],
-            )
-        };
+        let queries = config.query_width();
         Ok(Layer {
             attention: self.block(Role::AttentionNorm, Role::AttentionAfterNorm)?,
-            qkv: self.linear(qkv, hidden, config.qkv_bias)?,
+            qkv: self.linear(&qkv_roles(config), hidden, config.qkv_bias)?,
             head_norms: self.head_norms()?,
             output: self.linear(&[(Role::Output, hidden)], queries, config.output_bias)?,
             mlp: self.block(Role::MlpNorm, Role::MlpAfterNorm)?,
-            gate_up: self.linear(gate_up, hidden, config.mlp_bias)?,
+            gate_up: self.linear(&gate_up_roles(config), hidden, config.mlp_bias)?,
             down: self.linear(&[(Role::Down, hidden)], inner, config.mlp_bias)?,
         })
     }

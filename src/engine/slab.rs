@@ -102,13 +102,19 @@ impl Slab {
 
     /// Where the rows stand, given the sequences of [`chunks`](Self::chunks).
     pub(super) fn spans(&self, sequences: &[&mut Sequence]) -> Vec<Span> {
+        let first = self.chunks().start;
+        self.spans_from(|chunk| sequences[chunk - first].len())
+    }
+
+    /// Where the rows stand, given the lengths of the sequences of all chunks.
+    pub(super) fn spans_from(&self, len: impl Fn(usize) -> usize) -> Vec<Span> {
         let mut row = 0;
-        let place = |(piece, sequence): (&Piece, &&mut Sequence)| {
-            let span = Span { row, rows: piece.len, position: sequence.len() + piece.start };
+        let place = |piece: &Piece| {
+            let span = Span { row, rows: piece.len, position: len(piece.chunk) + piece.start };
             row += piece.len;
             span
         };
-        self.pieces.iter().zip(sequences).map(place).collect()
+        self.pieces.iter().map(place).collect()
     }
 
     /// The rows of these slabs that shall give logits, in order.

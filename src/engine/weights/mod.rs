@@ -21,7 +21,7 @@ use super::matrix::Weight;
 use crate::gguf::GgmlType;
 
 use names::Naming;
-pub(super) use names::{Part, Role};
+pub(super) use names::{Part, Role, gate_up_roles, qkv_roles};
 
 /// Tensors of a model, read one at a time: the peak is what has been taken so far plus one tensor.
 pub(super) struct Weights<'a> {
@@ -103,7 +103,6 @@ impl<'a> Weights<'a> {
     }
 
     /// Takes the matrix of a role, (outputs, inputs), as floats on the CPU: f32, f16 or bf16, every value finite.
-    #[expect(dead_code, reason = "the form for other devices takes floats")]
     pub(super) fn matrix(
         &mut self,
         config: &Config,
@@ -173,6 +172,29 @@ impl<'a> Weights<'a> {
             expected: shape.to_vec(),
             found: entry.shape.clone(),
         })
+    }
+
+    /// The float format that most tensors have, bf16 when they are quantised.
+    pub(super) fn float_format(&self) -> DType {
+        let count = |format| {
+            self.tensors
+                .values()
+                .filter(|entry| entry.format == Ok(format))
+                .map(|entry| entry.len)
+                .sum()
+        };
+        let [f32s, f16s, other]: [usize; 3] = [
+            count(GgmlType::F32),
+            count(GgmlType::F16),
+            self.tensors.values().map(|entry| entry.len).sum(),
+        ];
+        if 2 * f32s > other {
+            DType::F32
+        } else if 2 * f16s > other {
+            DType::F16
+        } else {
+            DType::BF16
+        }
     }
 
     fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, EngineError> {

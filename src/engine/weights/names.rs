@@ -129,3 +129,21 @@ impl Part {
         }
     }
 }
+
+/// The matrices that stack to queries, keys and values, with their outputs.
+pub(in crate::engine) fn qkv_roles(config: &Config) -> Vec<(Role, usize)> {
+    let (queries, keys) = (config.query_width(), config.kv_width());
+    if config.family.is_fused() {
+        return vec![(Role::Qkv, queries + 2 * keys)];
+    }
+    vec![(Role::Query, queries), (Role::Key, keys), (Role::Value, keys)]
+}
+
+/// The matrices that stack to gate and up, with their outputs.
+pub(in crate::engine) fn gate_up_roles(config: &Config) -> Vec<(Role, usize)> {
+    let inner = config.intermediate_size;
+    if config.family.is_fused() {
+        return vec![(Role::GateUp, 2 * inner)];
+    }
+    vec![(Role::Gate, inner), (Role::Up, inner)]
+}

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use touchmark::engine::{Config, Decoder, Dtype, Source};
+use touchmark::engine::{Config, Decoder, DeviceDecoder, Dtype, Source};
 use touchmark::lm::{Chunk, LanguageModel, LmError, SeqId, Want};
 use touchmark::tokens::TokenId;
 
@@ -161,6 +161,30 @@ fn every_family_agrees_with_transformers() {
         }
     }
     assert!(faults.is_empty(), "off by more than {TOLERANCE:e}: {faults:?}");
+}
+
+/// Greatest accepted |Δlogit| of a model computed wholly in bf16 from transformers' in bf16: eight bits of precision,
+/// rounded at other places. Two such computations differ by up to 0.25 from one with f32 arithmetic.
+const NATIVE_TOLERANCE: f64 = 0.4;
+
+#[test]
+fn every_family_agrees_on_the_form_for_other_devices() {
+    println!("{:<20}{:>10}{:>10}{:>13}", "checkpoint", "prefill", "cached", "bf16 native");
+    let mut faults = Vec::new();
+    for case in cases() {
+        let source = Source::Dir(&case.dir);
+        let load = |dtype| {
+            DeviceDecoder::on_cpu(&source, dtype).unwrap_or_else(|e| panic!("{}: {e:?}", case.name))
+        };
+        let mut model = load(Dtype::F32);
+        let (prefill, cached) = (case.prefill(&mut model), case.batched(&mut model));
+        let [_, native] = case.bf16(&mut load(Dtype::Bf16));
+        println!("{:<20}{prefill:>10.1e}{cached:>10.1e}{native:>13.1e}", case.name);
+        if prefill > TOLERANCE || cached > TOLERANCE || native > NATIVE_TOLERANCE {
+            faults.push(case.name);
+        }
+    }
+    assert!(faults.is_empty(), "off: {faults:?}");
 }
 
 #[test]
