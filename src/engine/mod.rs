@@ -51,8 +51,10 @@ pub use config::{
     Activation, Config, Family, GgufConfigError, LayerSpec, Norms, QkNorm, RopeScaling, RopeSpec,
 };
 pub use decoder::Decoder;
+pub use kernel::instruction_sets;
 pub use source::{Dtype, Source};
-pub use threads::set_threads;
+pub use threads::{set_threads, threads};
+pub use weights::{Contents, Format};
 
 /// Why a model could not be loaded, or memory for a sequence not be had.
 #[derive(Debug, thiserror::Error)]

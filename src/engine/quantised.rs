@@ -201,6 +201,12 @@ impl Layout {
         }
     }
 
+    /// Bytes of a matrix in memory.
+    pub(super) fn bytes(self, outputs: usize, inputs: usize) -> usize {
+        let (data, small) = (self.panel_data(inputs), self.panel_small(inputs));
+        outputs.div_ceil(PANEL) * (data + small + self.panel_factors(inputs) * size_of::<f16>())
+    }
+
     fn panel_data(self, inputs: usize) -> usize {
         inputs * PANEL / if self.nibbles { 2 } else { 1 }
     }
