@@ -48,6 +48,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("statrs", &["stats"]),
     ("sha1", &["hub"]),
     ("sha2", &["hub"]),
+    ("sysinfo", &[]),
     ("tempfile", &["hub", "store"]),
     ("tokenizers", &["tokenizer"]),
     ("ureq", &["hub"]),

@@ -40,6 +40,17 @@ impl PairIsa {
         Self::Portable
     }
 
+    /// The processor's instructions that it uses.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni => "AVX-512F, BW, VNNI",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "AVX2, FMA, F16C",
+            Self::Portable => "portable",
+        }
+    }
+
     /// Rows of the next block when `left` rows remain.
     pub(super) fn block(self, left: usize) -> usize {
         [PAIR_ROWS, 4, 2].into_iter().find(|&size| size <= left).unwrap_or(1)

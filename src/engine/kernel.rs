@@ -48,6 +48,17 @@ impl Isa {
         Self::Portable
     }
 
+    /// The processor's instructions that it uses.
+    fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "AVX-512F",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "AVX2, FMA, F16C",
+            Self::Portable => "portable",
+        }
+    }
+
     /// Row counts the kernel exists for, largest first: as many accumulators as there are registers.
     fn block_sizes(self) -> &'static [usize] {
         match self {
@@ -61,6 +72,13 @@ impl Isa {
     pub(super) fn block(self, left: usize) -> usize {
         self.block_sizes().iter().copied().find(|&size| size <= left).unwrap_or(1)
     }
+}
+
+/// The instruction sets that products use on this processor: of floats, and of quantised weights.
+///
+/// `portable` is what the compiler makes for any processor of its kind; results are the same, but slower.
+pub fn instruction_sets() -> (&'static str, &'static str) {
+    (Isa::detect().name(), super::integer::PairIsa::detect().name())
 }
 
 /// What a panel may hold; widened to f32 on the way into a register, which is exact.

@@ -53,21 +53,10 @@ pub use config::{
 };
 pub use decoder::Decoder;
 pub use device::{Device, DeviceDecoder, SeenDevice, devices, load};
+pub use kernel::instruction_sets;
 pub use source::{Dtype, Source};
-pub use threads::set_threads;
-
-/// The vector instructions that the CPU's kernels use on this machine, in words.
-pub fn instruction_set() -> &'static str {
-    match (kernel::Isa::detect(), integer::PairIsa::detect()) {
-        #[cfg(target_arch = "x86_64")]
-        (kernel::Isa::Avx512, integer::PairIsa::Vnni) => "AVX-512 with VNNI",
-        #[cfg(target_arch = "x86_64")]
-        (kernel::Isa::Avx512, _) => "AVX-512",
-        #[cfg(target_arch = "x86_64")]
-        (kernel::Isa::Avx2, _) => "AVX2",
-        _ => "portable",
-    }
-}
+pub use threads::{set_threads, threads};
+pub use weights::{Contents, Format};
 
 /// Why a model could not be loaded, or memory for a sequence not be had.
 #[derive(Debug, thiserror::Error)]

@@ -227,6 +227,12 @@ impl Layout {
         }
     }
 
+    /// Bytes of a matrix in memory.
+    pub(super) fn bytes(self, outputs: usize, inputs: usize) -> usize {
+        let (data, small) = (self.panel_data(inputs), self.panel_small(inputs));
+        outputs.div_ceil(PANEL) * (data + small + self.panel_factors(inputs) * size_of::<f16>())
+    }
+
     /// Bytes of integers of a panel.
     fn panel_data(self, inputs: usize) -> usize {
         match self.bits {

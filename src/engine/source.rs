@@ -6,7 +6,7 @@ use candle_core::DType;
 
 use super::EngineError;
 use super::config::Config;
-use super::weights::{self, Weights};
+use super::weights::{self, Contents, Weights};
 
 /// Where a model's files are.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +52,21 @@ impl<'a> Source<'a> {
             Self::Gguf(path) => Ok(weights::gguf::open(path)?.0),
             Self::Bytes { config, .. } => Config::parse(config),
         }
+    }
+
+    /// The model's tensors, from the files' headers alone: quick for a model of any size, also for one of a family that
+    /// is not supported. [`Contents::memory`] is for weights kept in `dtype`.
+    ///
+    /// # Errors
+    /// [`EngineError`]: a file that is missing or damaged.
+    pub fn contents(&self, dtype: Dtype) -> Result<Contents, EngineError> {
+        let mut weights = match *self {
+            Self::Dir(dir) => Weights::from_dir(dir)?,
+            Self::Gguf(path) => Weights::of_gguf(path)?,
+            Self::Bytes { safetensors, .. } => Weights::from_bytes(safetensors)?,
+        };
+        weights.dtype = dtype.chosen();
+        Ok(weights.contents())
     }
 }
 

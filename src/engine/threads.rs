@@ -32,8 +32,8 @@ pub fn set_threads(threads: usize) {
     THREADS.store(threads.max(1), Ordering::Relaxed);
 }
 
-/// Threads in use.
-pub(super) fn threads() -> usize {
+/// How many threads the engine computes on.
+pub fn threads() -> usize {
     static DEFAULT: OnceLock<usize> = OnceLock::new();
     match THREADS.load(Ordering::Relaxed) {
         0 => *DEFAULT.get_or_init(|| {

@@ -116,9 +116,12 @@ impl Hasher {
     }
 }
 
-/// SHA-256 of a file, in hexadecimal.
-pub(super) fn sha256_of(path: &Path) -> io::Result<String> {
-    Ok(Digest::Sha256([0; 32]).of_file(path, &mut |_| {})?.to_string())
+/// SHA-256 of a file, 64 hexadecimal digits; `step` is told the bytes of each piece.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn sha256_of(path: &Path, step: &mut dyn FnMut(u64)) -> io::Result<String> {
+    Ok(Digest::Sha256([0; 32]).of_file(path, step)?.to_string())
 }
 
 #[cfg(test)]

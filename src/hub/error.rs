@@ -200,7 +200,7 @@ pub enum HubError {
     },
     /// Not in the cache.
     #[error("{id} at revision {revision} is not complete in the cache {}: missing {missing}; {}", cache.display(),
-        if *offline { "unset HF_HUB_OFFLINE to fetch it" } else { "fetch it first" })]
+        if *offline { "allow the network to fetch it (leave out --offline, unset HF_HUB_OFFLINE)" } else { "fetch it first" })]
     NotCached {
         /// The model.
         id: ModelId,

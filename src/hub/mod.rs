@@ -49,6 +49,9 @@ mod listing;
 mod settings;
 mod snapshot;
 
+use std::path::PathBuf;
+
+pub use digest::sha256_of;
 pub use error::{Denial, HubError};
 pub use id::{ModelId, Revision};
 pub use settings::{Patience, Settings, Token};
@@ -120,6 +123,36 @@ impl Hub {
         }
         cache.write_ref(revision, &listing.commit)?;
         Snapshot::new(&cache, id, &listing.commit, &choice.weights, entries)
+    }
+
+    /// Brings what describes a model into the cache, without its weights: configuration, tokenizer, chat template. Gives
+    /// their folder; for a model in one GGUF file, which holds all that itself, the file. Offline, of [`Hub::cached`].
+    ///
+    /// # Errors
+    /// As [`Hub::fetch`].
+    pub fn fetch_description(
+        &self,
+        id: &ModelId,
+        revision: &Revision,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<PathBuf, HubError> {
+        if self.settings().offline {
+            return Ok(self.cached(id, revision)?.model());
+        }
+        let listing = Listing::of(&self.client, id, revision)?;
+        let choice = choose::choose(id, revision, &listing.entries)?;
+        let cache = self.cache(id);
+        let folder = cache.snapshot(&listing.commit);
+        if let Weights::File(entry) = choice.weights
+            && id::is_gguf(&entry.name)
+        {
+            self.bring(&cache, id, &listing.commit, entry, progress)?;
+            return Ok(folder.join(&entry.name));
+        }
+        for entry in &choice.small {
+            self.bring(&cache, id, &listing.commit, entry, progress)?;
+        }
+        Ok(folder)
     }
 
     /// The complete snapshot of a model that the cache holds, without network.

@@ -55,6 +55,11 @@ impl HfTokenizer {
         Self::from_bytes(&file)
     }
 
+    /// A token written out, as the vocabulary has it.
+    pub fn token(&self, id: TokenId) -> Option<String> {
+        self.prompt.id_to_token(id)
+    }
+
     /// The id of a token written out, special ones included.
     pub fn id_of(&self, token: &str) -> Option<TokenId> {
         self.prompt.token_to_id(token)

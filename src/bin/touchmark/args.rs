@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Watermark what a language model writes, and find such marks in any text.
@@ -49,8 +50,23 @@ pub struct Global {
         help_heading = "Global options"
     )]
     pub threads: Option<usize>,
+    /// Use no network: models of a hub come from the cache alone
+    #[arg(
+        long,
+        global = true,
+        env = "TOUCHMARK_OFFLINE",
+        value_parser = FalseyValueParser::new(),
+        help_heading = "Global options"
+    )]
+    pub offline: bool,
     /// Hide progress
-    #[arg(long, global = true, env = "TOUCHMARK_NO_PROGRESS", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        env = "TOUCHMARK_NO_PROGRESS",
+        value_parser = FalseyValueParser::new(),
+        help_heading = "Global options"
+    )]
     pub no_progress: bool,
     /// When to use colour
     #[arg(
@@ -102,12 +118,18 @@ pub enum Command {
     Generate(Generate),
     /// Look for marks in texts
     Detect(Detect),
+    /// Look at models, fetch them from a hub, check them
+    #[cfg(any(feature = "engine", feature = "hub"))]
+    #[command(visible_alias = "models")]
+    Model(Model),
     /// Make and keep secret keys
     #[command(visible_alias = "keys")]
     Key(Key),
     /// Describe ways of marking
     #[command(visible_alias = "profiles")]
     Profile(Profile),
+    /// Say what this build and this machine have, and what to do about what is missing
+    Doctor,
 }
 
 #[cfg(bundled_models)]
@@ -124,9 +146,14 @@ pub struct Demo {
 #[cfg(feature = "engine")]
 #[derive(Args)]
 pub struct Generate {
-    /// Folder with config.json, tokenizer.json and safetensors [default: the bundled model]
+    /// Folder, GGUF file, or id on a hub (org/name, org/name:file.gguf) [default: the bundled model]
     #[arg(value_name = "MODEL", env = "TOUCHMARK_MODEL")]
     pub model: Option<PathBuf>,
+    /// Tokenizer file instead of the model's own
+    #[arg(long, value_name = "FILE")]
+    pub tokenizer: Option<PathBuf>,
+    #[command(flatten)]
+    pub loading: Loading,
     /// Text to continue, or with --chat what the user says
     #[arg(short, long, conflicts_with = "prompts", required_unless_present = "prompts")]
     pub prompt: Option<String>,
@@ -183,6 +210,58 @@ pub struct Generate {
     pub batch: usize,
 }
 
+/// How a model is loaded.
+#[derive(Args)]
+pub struct Loading {
+    /// Branch, tag or commit of a model on a hub [default: main]
+    #[arg(long, value_name = "REV")]
+    pub revision: Option<String>,
+    /// Number format of the weights in memory; arithmetic is in f32
+    #[cfg(feature = "engine")]
+    #[arg(long, value_enum, default_value_t, env = "TOUCHMARK_DTYPE")]
+    pub dtype: Dtype,
+    /// What computes: auto or cpu
+    #[cfg(feature = "engine")]
+    #[arg(long, default_value = "auto", env = "TOUCHMARK_DEVICE", value_parser = device)]
+    pub device: String,
+}
+
+#[cfg(feature = "engine")]
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Dtype {
+    /// As in the files
+    #[default]
+    Auto,
+    F32,
+    Bf16,
+    F16,
+}
+
+#[cfg(feature = "engine")]
+impl From<Dtype> for touchmark::engine::Dtype {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::Auto => Self::Auto,
+            Dtype::F32 => Self::F32,
+            Dtype::Bf16 => Self::Bf16,
+            Dtype::F16 => Self::F16,
+        }
+    }
+}
+
+/// A device that this build computes on.
+#[cfg(feature = "engine")]
+fn device(text: &str) -> Result<String, String> {
+    let (kind, index) = text.split_once(':').unwrap_or((text, "0"));
+    match kind {
+        "auto" | "cpu" if !text.contains(':') => Ok(text.to_owned()),
+        "cuda" | "metal" if index.parse::<usize>().is_ok() => {
+            Err(format!("this build computes on the CPU alone; build it with --features {kind}"))
+        }
+        _ => Err("devices are auto, cpu, cuda, cuda:1 and so on, and metal".to_owned()),
+    }
+}
+
 #[derive(Args)]
 pub struct Detect {
     /// Files (txt, md, jsonl), folders, or `-` for standard input
@@ -191,12 +270,15 @@ pub struct Detect {
     /// Profile to look for, by name or file; may be given again; `all` for all [default: the one `generate` uses]
     #[arg(long, value_name = "ID", env = "TOUCHMARK_PROFILE", value_delimiter = ',')]
     pub profile: Vec<String>,
-    /// Tokenizer file or model folder [default: the one the profile names]
-    #[arg(long, value_name = "PATH")]
+    /// Tokenizer file, or a model that has it [default: the one the profile names]
+    #[arg(long, value_name = "FILE|MODEL")]
     pub tokenizer: Option<PathBuf>,
-    /// Model whose entropies gate the score, for `sweet`: a folder, or `bundled`
+    /// Model whose entropies gate the score, for `sweet`: `bundled`, a folder, a GGUF file, or an id on a hub. A
+    /// --revision is this model's, or without it the tokenizer's
     #[arg(long, value_name = "MODEL")]
     pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub loading: Loading,
     /// False-alarm rate for each document
     #[arg(long, default_value_t = 1e-6, value_name = "RATE", env = "TOUCHMARK_FPR")]
     pub fpr: f64,
@@ -244,6 +326,57 @@ pub enum Format {
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FailOn {
     Detected,
+}
+
+#[cfg(any(feature = "engine", feature = "hub"))]
+#[derive(Args)]
+pub struct Model {
+    #[command(subcommand)]
+    pub action: ModelAction,
+}
+
+#[cfg(any(feature = "engine", feature = "hub"))]
+#[derive(Subcommand)]
+pub enum ModelAction {
+    /// Say what a model is and needs, from the headers of its files; of a hub's model, from the cache
+    #[cfg(feature = "engine")]
+    Info(ModelInfo),
+    /// Fetch a model of a hub
+    #[cfg(feature = "hub")]
+    Pull {
+        /// Id on the hub: org/name, or org/name:file.gguf
+        #[arg(value_name = "ID")]
+        id: PathBuf,
+        /// Branch, tag or commit [default: main]
+        #[arg(long, value_name = "REV")]
+        revision: Option<String>,
+    },
+    /// Load every tensor and the tokenizer; of a hub's model, hash every file first. Exit code 1: damaged
+    #[cfg(feature = "engine")]
+    Verify {
+        /// Folder, GGUF file, or id on a hub [default: the bundled model]
+        #[arg(value_name = "MODEL")]
+        model: Option<PathBuf>,
+        #[command(flatten)]
+        loading: Loading,
+    },
+}
+
+#[cfg(feature = "engine")]
+#[derive(Args)]
+pub struct ModelInfo {
+    /// Folder, GGUF file, or id on a hub [default: the bundled model]
+    #[arg(value_name = "MODEL")]
+    pub model: Option<PathBuf>,
+    /// Tokenizer file instead of the model's own
+    #[arg(long, value_name = "FILE")]
+    pub tokenizer: Option<PathBuf>,
+    /// Hash the files, which reads all of them
+    #[cfg(feature = "hub")]
+    #[arg(long)]
+    pub hash: bool,
+    #[command(flatten)]
+    pub loading: Loading,
 }
 
 #[derive(Args)]
@@ -319,10 +452,13 @@ pub struct ProfileNew {
     /// What counts once
     #[arg(long, value_enum, default_value_t)]
     pub repeats: Repeats,
-    /// Tokenizer file or model folder [default: the bundled model's]
-    #[arg(long, value_name = "PATH")]
+    /// Tokenizer file, or a model that has it [default: the bundled model's]
+    #[arg(long, value_name = "FILE|MODEL")]
     pub tokenizer: Option<PathBuf>,
-    /// Width of the model's logits [default: from the model folder's config.json]
+    /// Branch, tag or commit of a model on a hub [default: main]
+    #[arg(long, value_name = "REV", requires = "tokenizer")]
+    pub revision: Option<String>,
+    /// Width of the model's logits [default: the model's]
     #[arg(long, value_name = "V")]
     pub vocab_size: Option<u32>,
     /// Mean entropy of the model's next token, in nats, from which the evidence to expect is simulated [default: 2,

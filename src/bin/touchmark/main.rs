@@ -6,6 +6,8 @@ mod args;
 mod assemble;
 mod commands;
 mod config;
+mod machine;
+mod models;
 mod output;
 
 use std::process::ExitCode;
@@ -41,6 +43,9 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         #[cfg(feature = "engine")]
         Some(Command::Generate(args)) => commands::generate::run(&cli.global, args),
         Some(Command::Key(args)) => commands::key::run(&cli.global, args),
+        #[cfg(any(feature = "engine", feature = "hub"))]
+        Some(Command::Model(args)) => commands::model::run(&cli.global, args),
+        Some(Command::Doctor) => commands::doctor::run(&cli.global),
         Some(Command::Profile(args)) => commands::profile::run(&cli.global, args),
     }
 }

@@ -13,6 +13,8 @@ pub enum Exit {
     Done,
     /// A gate given with `--fail-on` was hit.
     Gate,
+    /// What was to be verified is invalid.
+    Invalid,
     /// Rows were written, and some inputs failed.
     Partial,
     /// Nothing could be processed.
@@ -23,7 +25,7 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(match exit {
             Exit::Done => 0,
-            Exit::Gate => 1,
+            Exit::Gate | Exit::Invalid => 1,
             Exit::Nothing => 2,
             Exit::Partial => 3,
         })
@@ -103,6 +105,17 @@ pub fn progress(
         None => (ProgressBar::new_spinner(), "{msg} {spinner} {pos} ({per_sec})"),
     };
     Ok(bar.with_style(ProgressStyle::with_template(template)?).with_message(what))
+}
+
+/// A progress bar for the bytes of files, one after the other; hidden off a terminal or when told so.
+pub fn bytes(hidden: bool) -> anyhow::Result<indicatif::ProgressBar> {
+    use indicatif::{ProgressBar, ProgressStyle};
+
+    if hidden || !std::io::stderr().is_terminal() {
+        return Ok(ProgressBar::hidden());
+    }
+    let template = "{msg} {bar:30} {bytes}/{total_bytes} ({bytes_per_sec}, {eta} left)";
+    Ok(ProgressBar::new(0).with_style(ProgressStyle::with_template(template)?))
 }
 
 /// The colour of a verdict.

@@ -64,8 +64,7 @@ pub struct SeenDevice {
 
 /// The devices that this build can use on this machine, the CPU first.
 pub fn devices() -> Vec<SeenDevice> {
-    let cpu = format!("CPU, {} kernels", crate::engine::instruction_set());
-    let mut seen = vec![SeenDevice { device: Device::Cpu, name: cpu }];
+    let mut seen = vec![SeenDevice { device: Device::Cpu, name: "the processor".to_owned() }];
     // candle has no way to count GPUs; their numbers have no gaps.
     let gpus = (0..16).map_while(|number| open(Device::Cuda(number)).ok().map(|_| number));
     seen.extend(gpus.map(|number| SeenDevice {

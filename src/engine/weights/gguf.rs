@@ -1,6 +1,7 @@
 //! The tensors of a GGUF file.
 
 use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 
 use super::{Entry, Naming, Reader, Source, Weights};
@@ -12,6 +13,16 @@ impl Weights<'_> {
     /// The model of a GGUF file, and its tensors.
     pub(in crate::engine) fn from_gguf(path: &Path) -> Result<(Config, Self), EngineError> {
         let (config, gguf, file) = open(path)?;
+        Ok((config, Self::in_gguf(path, gguf, file)?))
+    }
+
+    /// The tensors of a GGUF file, whatever model it holds.
+    pub(in crate::engine) fn of_gguf(path: &Path) -> Result<Self, EngineError> {
+        let (gguf, reader) = header(path)?;
+        Self::in_gguf(path, gguf, reader.into_inner())
+    }
+
+    fn in_gguf(path: &Path, gguf: Gguf, file: File) -> Result<Self, EngineError> {
         let mut weights = Self::new(Naming::Gguf);
         let tensors = gguf.tensors.into_iter().map(|(name, info)| {
             let entry = Entry {
@@ -25,17 +36,23 @@ impl Weights<'_> {
         });
         let source = Source { name: path.display().to_string(), reader: Reader::File(file) };
         weights.add(source, tensors)?;
-        Ok((config, weights))
+        Ok(weights)
     }
 }
 
 /// Reads what a GGUF file says of its model.
 pub(in crate::engine) fn open(path: &Path) -> Result<(Config, Gguf, File), EngineError> {
-    let damaged = |source| EngineError::Gguf { path: path.to_owned(), source };
+    let (gguf, mut reader) = header(path)?;
+    let config = config::gguf::parse(&gguf, &mut reader)
+        .map_err(|source| EngineError::Gguf { path: path.to_owned(), source })?;
+    Ok((config, gguf, reader.into_inner()))
+}
+
+fn header(path: &Path) -> Result<(Gguf, BufReader<File>), EngineError> {
     let file =
         File::open(path).map_err(|source| EngineError::Read { path: path.to_owned(), source })?;
-    let mut reader = std::io::BufReader::new(file);
-    let gguf = Gguf::read(&mut reader).map_err(|error| damaged(error.into()))?;
-    let config = config::gguf::parse(&gguf, &mut reader).map_err(damaged)?;
-    Ok((config, gguf, reader.into_inner()))
+    let mut reader = BufReader::new(file);
+    let gguf = Gguf::read(&mut reader)
+        .map_err(|error| EngineError::Gguf { path: path.to_owned(), source: error.into() })?;
+    Ok((gguf, reader))
 }

@@ -2,6 +2,7 @@
 //!
 //! A file's directory is checked when it is opened (`safetensors`, `gguf`), a tensor's values when it is taken.
 
+mod contents;
 pub(super) mod gguf;
 mod names;
 mod safetensors;
@@ -20,6 +21,7 @@ use super::config::{Config, Family};
 use super::matrix::Weight;
 use crate::gguf::GgmlType;
 
+pub use contents::{Contents, Format};
 use names::Naming;
 pub(super) use names::{Part, Role, gate_up_roles, qkv_roles};
 

@@ -1,6 +1,6 @@
 //! The models inside this program.
 
-use crate::assemble::TokenizerSource;
+use crate::models::TokenizerSource;
 
 macro_rules! model_file {
     ($path:literal) => {

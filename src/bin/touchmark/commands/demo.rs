@@ -13,14 +13,16 @@ use touchmark::tokens::Tokenize;
 use touchmark::watermark::Watermark;
 
 use crate::args::{self, Global};
-use crate::assemble::{self, Model};
+use crate::assemble;
+use crate::models::{self, Loading, Model, Reach};
 use crate::output::{self, Exit, Highlight};
 
 pub fn run(global: &Global, args: &args::Demo) -> anyhow::Result<Exit> {
     let store = assemble::store(global)?;
     let profile =
         assemble::default_profile(global, &store, || Ok(super::bundled::tokenizer_source()))?;
-    let mut model = assemble::model(global, None, false)?;
+    let place = models::locate(global, None, None, Reach::Fetch)?;
+    let mut model = models::load(global, &place, Loading::default())?;
     assemble::check_tokenizer(&profile, &model.tokenizer)?;
     let detector = assemble::detector(&store, &profile, &model.tokenizer, FPR, 1)?;
     model.ends.never = model.tokenizer.special_ids().to_vec();

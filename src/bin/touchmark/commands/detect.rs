@@ -14,8 +14,11 @@ use touchmark::store::Store;
 use touchmark::tokenizer::HfTokenizer;
 use touchmark::tokens::{Encoding, Tokenize, TokenizerHash};
 
+#[cfg(feature = "engine")]
+use super::entropies::Entropies;
 use crate::args::{self, FailOn, Format, Global, StdinFormat};
 use crate::assemble;
+use crate::models;
 use crate::output::{self, Exit, Highlight};
 
 pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
@@ -80,7 +83,7 @@ struct Reader {
     tokenizers: BTreeMap<TokenizerHash, HfTokenizer>,
     explain: bool,
     #[cfg(feature = "engine")]
-    entropies: Option<super::entropies::Entropies>,
+    entropies: Option<Entropies>,
 }
 
 struct Target {
@@ -93,16 +96,19 @@ impl Reader {
     fn new(global: &Global, args: &args::Detect) -> anyhow::Result<Self> {
         let store = assemble::store(global)?;
         let profiles = profiles(global, args, &store)?;
+        let revision = args.loading.revision.as_deref().filter(|_| args.model.is_none());
+        let given = args.tokenizer.as_deref().map(|name| (name, revision));
+        if revision.is_some() && given.is_none() {
+            bail!("--revision is for a --model or --tokenizer of a hub; name one, or leave it out");
+        }
         let mut tokenizers = BTreeMap::new();
         let mut targets = Vec::new();
         for profile in &profiles {
             let tokenizer = match tokenizers.entry(profile.tokenizer.hash) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => new.insert(assemble::profile_tokenizer(
-                    &store,
-                    profile,
-                    args.tokenizer.as_deref(),
-                )?),
+                Entry::Vacant(new) => {
+                    new.insert(assemble::profile_tokenizer(global, &store, profile, given)?)
+                }
             };
             let detector =
                 assemble::detector(&store, profile, tokenizer, args.fpr, profiles.len())?;
@@ -118,15 +124,11 @@ impl Reader {
             targets.push(Target { profile: profile.clone(), detector, warnings });
         }
         Ok(Self {
+            #[cfg(feature = "engine")]
+            entropies: entropies(global, args, &targets)?,
             targets,
             tokenizers,
             explain: args.explain,
-            #[cfg(feature = "engine")]
-            entropies: args
-                .model
-                .as_deref()
-                .map(|model| super::entropies::Entropies::of(global, model))
-                .transpose()?,
         })
     }
 
@@ -158,7 +160,6 @@ impl Reader {
                         .entropies
                         .as_mut()
                         .context("internal fault: no model for a gated scheme")?;
-                    assemble::check_tokenizer(&target.profile, model.tokenizer())?;
                     if nats.is_empty() {
                         nats = model.of_text(&encoding.ids)?;
                     }
@@ -178,6 +179,23 @@ impl Reader {
         }
         Ok(examined)
     }
+}
+
+/// The model that gates scores; its tokenizer must be that of every profile it gates.
+#[cfg(feature = "engine")]
+fn entropies(
+    global: &Global,
+    args: &args::Detect,
+    targets: &[Target],
+) -> anyhow::Result<Option<Entropies>> {
+    let Some(name) = &args.model else { return Ok(None) };
+    let model = Entropies::of(global, name, &args.loading)?;
+    let gated = |target: &&Target| target.profile.scheme.scheme().entropy_floor().is_some();
+    for target in targets.iter().filter(gated) {
+        assemble::check_tokenizer(&target.profile, model.tokenizer())
+            .with_context(|| format!("--model {} cannot gate the score", name.display()))?;
+    }
+    Ok(Some(model))
 }
 
 fn describe(global: &Global, profile: &Profile, detector: &Detector) {
@@ -207,12 +225,12 @@ fn profiles(global: &Global, args: &args::Detect, store: &Store) -> anyhow::Resu
 }
 
 #[cfg(bundled_models)]
-fn first_tokenizer() -> anyhow::Result<assemble::TokenizerSource> {
+fn first_tokenizer() -> anyhow::Result<models::TokenizerSource> {
     Ok(super::bundled::tokenizer_source())
 }
 
 #[cfg(not(bundled_models))]
-fn first_tokenizer() -> anyhow::Result<assemble::TokenizerSource> {
+fn first_tokenizer() -> anyhow::Result<models::TokenizerSource> {
     bail!(
         "there is no default profile and this build has no bundled model; make one with `touchmark profile new default --tokenizer PATH`"
     )

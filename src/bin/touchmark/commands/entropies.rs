@@ -7,8 +7,8 @@ use touchmark::sampling::entropy;
 use touchmark::tokenizer::HfTokenizer;
 use touchmark::tokens::TokenId;
 
-use crate::args::Global;
-use crate::assemble::{self, Model};
+use crate::args::{self, Global};
+use crate::models::{self, Loading, Model, Reach};
 
 /// A model that reads.
 pub struct Entropies {
@@ -16,10 +16,11 @@ pub struct Entropies {
 }
 
 impl Entropies {
-    /// The model in a folder, or `bundled`.
-    pub fn of(global: &Global, model: &Path) -> anyhow::Result<Self> {
-        let folder = (model != Path::new("bundled")).then_some(model);
-        Ok(Self { model: assemble::model(global, folder, false)? })
+    /// The model of a name.
+    pub fn of(global: &Global, model: &Path, args: &args::Loading) -> anyhow::Result<Self> {
+        let place = models::locate(global, Some(model), args.revision.as_deref(), Reach::Fetch)?;
+        let loading = Loading { dtype: args.dtype.into(), ..Loading::default() };
+        Ok(Self { model: models::load(global, &place, loading)? })
     }
 
     pub fn tokenizer(&self) -> &HfTokenizer {

@@ -17,7 +17,8 @@ use touchmark::tokens::{TokenId, Tokenize};
 use touchmark::watermark::{Unmarked, Watermark};
 
 use crate::args::{self, Global};
-use crate::assemble::{self, Model};
+use crate::assemble;
+use crate::models::{self, Model, Reach};
 use crate::output::{self, Exit};
 
 /// A prompt as read.
@@ -59,7 +60,14 @@ pub fn run(global: &Global, args: &args::Generate) -> anyhow::Result<Exit> {
     if args.max_tokens == 0 {
         bail!("--max-tokens is 0; ask for at least one token");
     }
-    let mut model = assemble::model(global, args.model.as_deref(), args.chat)?;
+    let revision = args.loading.revision.as_deref();
+    let place = models::locate(global, args.model.as_deref(), revision, Reach::Fetch)?;
+    let loading = models::Loading {
+        tokenizer: args.tokenizer.as_deref(),
+        dtype: args.loading.dtype.into(),
+        chat: args.chat,
+    };
+    let mut model = models::load(global, &place, loading)?;
     if args.ignore_eos {
         model.ends.never = [model.ends.end.as_slice(), model.tokenizer.special_ids()].concat();
     }

@@ -5,11 +5,14 @@ pub mod bundled;
 #[cfg(bundled_models)]
 pub mod demo;
 pub mod detect;
+pub mod doctor;
 #[cfg(feature = "engine")]
 pub mod entropies;
 #[cfg(feature = "engine")]
 pub mod generate;
 pub mod key;
+#[cfg(any(feature = "engine", feature = "hub"))]
+pub mod model;
 pub mod profile;
 
 use std::io::Write;

@@ -5,17 +5,19 @@ use std::io::Write;
 use anyhow::{Context, bail};
 use touchmark::profile::Profile;
 use touchmark::schemes::Spec;
+use touchmark::store::Store;
 use touchmark::watermark::Repeats;
 
 use crate::args::{self, Global, ProfileAction, ProfileNew};
-use crate::assemble::{self, NewProfile, TokenizerSource};
+use crate::assemble::{self, NewProfile};
+use crate::models::{self, TokenizerSource};
 use crate::output::{self, Exit};
 
 pub fn run(global: &Global, args: &args::Profile) -> anyhow::Result<Exit> {
     let store = assemble::store(global)?;
     match &args.action {
         ProfileAction::New(new) => {
-            let profile = create(&store, new)?;
+            let profile = create(global, &store, new)?;
             profile.lint().iter().for_each(|lint| output::warn(&lint.to_string()));
             show(global, &profile)
         }
@@ -26,7 +28,7 @@ pub fn run(global: &Global, args: &args::Profile) -> anyhow::Result<Exit> {
     }
 }
 
-fn create(store: &touchmark::store::Store, new: &ProfileNew) -> anyhow::Result<Profile> {
+fn create(global: &Global, store: &Store, new: &ProfileNew) -> anyhow::Result<Profile> {
     let repeats = match new.repeats {
         args::Repeats::ScoreOnce => Repeats::ScoreOnce,
         args::Repeats::SingleTurn => Repeats::SingleTurn,
@@ -37,7 +39,7 @@ fn create(store: &touchmark::store::Store, new: &ProfileNew) -> anyhow::Result<P
         repeats,
         key: new.key.clone(),
     };
-    let mut tokenizer = tokenizer(new)?;
+    let mut tokenizer = tokenizer(global, new)?;
     if let Some(entropy) = new.entropy {
         if !(entropy > 0.0 && entropy.is_finite()) {
             bail!("--entropy is {entropy}, but must be a number of nats above 0");
@@ -71,9 +73,9 @@ fn scheme(name: &str, parameters: &[String]) -> anyhow::Result<Spec> {
     Ok(spec)
 }
 
-fn tokenizer(new: &ProfileNew) -> anyhow::Result<TokenizerSource> {
+fn tokenizer(global: &Global, new: &ProfileNew) -> anyhow::Result<TokenizerSource> {
     if let Some(path) = &new.tokenizer {
-        return assemble::tokenizer_source(path, new.vocab_size);
+        return models::tokenizer_source(global, path, new.revision.as_deref(), new.vocab_size);
     }
     #[cfg(bundled_models)]
     return Ok(super::bundled::tokenizer_source());

@@ -1,0 +1,106 @@
+//! From a model's files to a model that writes.
+
+use std::path::Path;
+
+use anyhow::Context;
+use touchmark::engine::{Decoder, Dtype, Source};
+use touchmark::generate::Ends;
+use touchmark::lm::LanguageModel;
+use touchmark::tokenizer::{ChatError, ChatTemplate, HfTokenizer, Message, RenderOptions};
+
+use super::{Files, Place, TokenizerSource, check_fits, text};
+use crate::args::Global;
+use crate::output;
+
+/// A model ready to write.
+pub struct Model {
+    pub lm: Box<dyn LanguageModel>,
+    pub tokenizer: HfTokenizer,
+    pub tokenizer_source: TokenizerSource,
+    pub ends: Ends,
+    chat: Result<ChatTemplate, ChatError>,
+    folds_system: bool,
+}
+
+impl Model {
+    /// Renders a conversation with the model's template.
+    pub fn render(&self, messages: &[Message]) -> anyhow::Result<String> {
+        let template = self.chat.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
+        let folded = if self.folds_system {
+            touchmark::tokenizer::fold_system(messages)
+        } else {
+            messages.to_vec()
+        };
+        let folded: Vec<_> = folded.into_iter().map(serde_json::Value::from).collect();
+        Ok(template.render(&folded, &RenderOptions::default())?)
+    }
+}
+
+/// How a model shall be loaded.
+#[derive(Clone, Copy, Default)]
+pub struct Loading<'a> {
+    /// The tokenizer's file to use instead of the model's own.
+    pub tokenizer: Option<&'a Path>,
+    pub dtype: Dtype,
+    /// Conversations are wanted: of the bundled models, the one that was trained on them.
+    pub chat: bool,
+}
+
+/// Loads weights and tokenizer.
+pub fn load(global: &Global, place: &Place, loading: Loading<'_>) -> anyhow::Result<Model> {
+    if let Some(threads) = global.threads {
+        touchmark::engine::set_threads(threads);
+    }
+    // The small part first: a fault in it is told without waiting for the weights.
+    let text = text(&place.files, loading.tokenizer, loading.chat)?;
+    let tokenizer = HfTokenizer::from_bytes(&text.tokenizer)?;
+    let source = source(&place.files, loading.chat)?;
+    let lm = Decoder::load(&source, loading.dtype)
+        .with_context(|| format!("cannot load the model in {}", place.display()))?;
+    check_fits(&tokenizer, lm.vocab_size())?;
+    let (vocab_size, window) = (lm.vocab_size(), lm.max_positions());
+    output::detail(
+        global.verbose,
+        &format!("Model {}: {vocab_size} tokens, window of {window}", place.name),
+    );
+    let tokenizer_source = tokenizer_source(place, text.tokenizer, vocab_size)?;
+    let ends = Ends { end: text.ends, never: Vec::new() };
+    let (chat, folds_system) = (text.chat, text.folds_system);
+    Ok(Model { lm: Box::new(lm), tokenizer, tokenizer_source, ends, chat, folds_system })
+}
+
+fn tokenizer_source(
+    place: &Place,
+    file: Vec<u8>,
+    vocab_size: usize,
+) -> anyhow::Result<TokenizerSource> {
+    #[cfg(bundled_models)]
+    if matches!(place.files, Files::Bundled) {
+        return Ok(TokenizerSource { file, ..crate::commands::bundled::tokenizer_source() });
+    }
+    let vocab_size = u32::try_from(vocab_size).context("internal fault: more tokens than ids")?;
+    let entropy = touchmark::detect::DEFAULT_ENTROPY;
+    Ok(TokenizerSource { file, vocab_size, name: place.name.clone(), entropy })
+}
+
+/// What the engine loads.
+pub fn source(files: &Files, chat: bool) -> anyhow::Result<Source<'_>> {
+    Ok(match files {
+        Files::Bundled => return bundled(chat),
+        Files::Folder(folder) => Source::Dir(folder),
+        Files::Gguf(path) => Source::Gguf(path),
+    })
+}
+
+#[cfg(bundled_models)]
+fn bundled(chat: bool) -> anyhow::Result<Source<'static>> {
+    use crate::commands::bundled;
+
+    let safetensors = if chat { bundled::CHAT_WEIGHTS } else { bundled::WEIGHTS };
+    Ok(Source::Bytes { config: bundled::CONFIG, safetensors })
+}
+
+#[cfg(not(bundled_models))]
+fn bundled(_: bool) -> anyhow::Result<Source<'static>> {
+    anyhow::bail!("{}", super::NO_BUNDLED)
+}
