@@ -328,7 +328,8 @@ impl Sampler {
             let scale = 1.0 / temperature;
             candidates.logits_mut().iter_mut().for_each(|logit| *logit *= scale);
         }
-        if top_k > 0 && top_k < candidates.len() {
+        // Some of a row are not in order yet, even when they are no more than k.
+        if top_k > 0 && (top_k < candidates.len() || !candidates.is_dense()) {
             candidates.highest(top_k);
             candidates.keep_order();
         }

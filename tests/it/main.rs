@@ -20,6 +20,7 @@ mod conformance;
 mod engine;
 #[cfg(feature = "tokenizer")]
 mod gguf;
+mod highest;
 #[cfg(all(feature = "hub", unix))]
 mod hub;
 #[cfg(all(feature = "engine", feature = "tokenizer"))]

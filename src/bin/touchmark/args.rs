@@ -222,8 +222,8 @@ pub struct Loading {
     pub dtype: Dtype,
     /// What computes: auto or cpu
     #[cfg(feature = "engine")]
-    #[arg(long, default_value = "auto", env = "TOUCHMARK_DEVICE", value_parser = device)]
-    pub device: String,
+    #[arg(long, default_value = "auto", env = "TOUCHMARK_DEVICE")]
+    pub device: touchmark::engine::Device,
 }
 
 #[cfg(feature = "engine")]
@@ -246,19 +246,6 @@ impl From<Dtype> for touchmark::engine::Dtype {
             Dtype::Bf16 => Self::Bf16,
             Dtype::F16 => Self::F16,
         }
-    }
-}
-
-/// A device that this build computes on.
-#[cfg(feature = "engine")]
-fn device(text: &str) -> Result<String, String> {
-    let (kind, index) = text.split_once(':').unwrap_or((text, "0"));
-    match kind {
-        "auto" | "cpu" if !text.contains(':') => Ok(text.to_owned()),
-        "cuda" | "metal" if index.parse::<usize>().is_ok() => {
-            Err(format!("this build computes on the CPU alone; build it with --features {kind}"))
-        }
-        _ => Err("devices are auto, cpu, cuda, cuda:1 and so on, and metal".to_owned()),
     }
 }
 

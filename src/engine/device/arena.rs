@@ -101,7 +101,7 @@ impl Arena {
     fn copy(&self, from: usize, to: usize) -> Result<(), EngineError> {
         for tensor in self.layers.iter().flatten() {
             let all = self.by_slot(tensor)?;
-            all.slice_set(&all.narrow(1, from, 1)?.copy()?, 1, to)?;
+            all.slice_set(&all.narrow(1, from, 1)?.force_contiguous()?, 1, to)?;
         }
         Ok(())
     }

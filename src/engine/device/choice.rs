@@ -53,6 +53,23 @@ impl FromStr for Device {
     }
 }
 
+impl Device {
+    /// The device that this stands for: [`Device::Auto`] becomes one that is there.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn resolve(self) -> Result<Self, EngineError> {
+        let candidates = [Self::Cuda(0), Self::Metal];
+        match self {
+            Self::Cpu => Ok(Self::Cpu),
+            Self::Auto => {
+                Ok(candidates.into_iter().find(|gpu| open(*gpu).is_ok()).unwrap_or(Self::Cpu))
+            }
+            chosen => open(chosen).map(|_| chosen),
+        }
+    }
+}
+
 /// A device that answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenDevice {
@@ -87,14 +104,9 @@ pub fn load(
     device: Device,
     dtype: Dtype,
 ) -> Result<Box<dyn LanguageModel>, EngineError> {
-    let gpu = match device {
-        Device::Cpu => None,
-        Device::Auto => open(Device::Cuda(0)).or_else(|_| open(Device::Metal)).ok(),
-        chosen => Some(open(chosen)?),
-    };
-    Ok(match gpu {
-        Some(gpu) => Box::new(DeviceDecoder::load(source, &gpu, dtype)?),
-        None => Box::new(Decoder::load(source, dtype)?),
+    Ok(match device.resolve()? {
+        Device::Cpu | Device::Auto => Box::new(Decoder::load(source, dtype)?),
+        gpu => Box::new(DeviceDecoder::load(source, &open(gpu)?, dtype)?),
     })
 }
 

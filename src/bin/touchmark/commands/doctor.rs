@@ -24,7 +24,7 @@ struct Report {
     /// What products use: of floats, of quantised weights.
     instruction_sets: Option<[&'static str; 2]>,
     threads: usize,
-    devices: Vec<&'static str>,
+    devices: Vec<String>,
     memory: Memory,
     bundled_model: Option<bool>,
     keyring: Option<Keyring>,
@@ -91,7 +91,7 @@ impl Report {
                 .collect(),
             instruction_sets: instruction_sets(&mut hints),
             threads: threads(global),
-            devices: if cfg!(feature = "engine") { vec!["cpu"] } else { Vec::new() },
+            devices: devices(),
             memory: Memory::now(),
             bundled_model,
             keyring,
@@ -201,6 +201,18 @@ fn mode(folder: &Path) -> Option<String> {
 #[cfg(not(unix))]
 fn mode(_: &Path) -> Option<String> {
     None
+}
+
+/// The devices that answer.
+#[cfg(feature = "engine")]
+fn devices() -> Vec<String> {
+    let describe = |seen: touchmark::engine::SeenDevice| format!("{} ({})", seen.device, seen.name);
+    touchmark::engine::devices().into_iter().map(describe).collect()
+}
+
+#[cfg(not(feature = "engine"))]
+fn devices() -> Vec<String> {
+    Vec::new()
 }
 
 #[cfg(feature = "engine")]

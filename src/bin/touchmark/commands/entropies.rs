@@ -19,7 +19,8 @@ impl Entropies {
     /// The model of a name.
     pub fn of(global: &Global, model: &Path, args: &args::Loading) -> anyhow::Result<Self> {
         let place = models::locate(global, Some(model), args.revision.as_deref(), Reach::Fetch)?;
-        let loading = Loading { dtype: args.dtype.into(), ..Loading::default() };
+        let loading =
+            Loading { device: args.device, dtype: args.dtype.into(), ..Loading::default() };
         Ok(Self { model: models::load(global, &place, loading)? })
     }
 

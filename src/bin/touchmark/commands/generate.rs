@@ -64,6 +64,7 @@ pub fn run(global: &Global, args: &args::Generate) -> anyhow::Result<Exit> {
     let place = models::locate(global, args.model.as_deref(), revision, Reach::Fetch)?;
     let loading = models::Loading {
         tokenizer: args.tokenizer.as_deref(),
+        device: args.loading.device,
         dtype: args.loading.dtype.into(),
         chat: args.chat,
     };

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use touchmark::engine::{Decoder, Dtype, Source};
+use touchmark::engine::{Device, Dtype, Source};
 use touchmark::generate::Ends;
 use touchmark::lm::LanguageModel;
 use touchmark::tokenizer::{ChatError, ChatTemplate, HfTokenizer, Message, RenderOptions};
@@ -41,6 +41,7 @@ impl Model {
 pub struct Loading<'a> {
     /// The tokenizer's file to use instead of the model's own.
     pub tokenizer: Option<&'a Path>,
+    pub device: Device,
     pub dtype: Dtype,
     /// Conversations are wanted: of the bundled models, the one that was trained on them.
     pub chat: bool,
@@ -55,7 +56,7 @@ pub fn load(global: &Global, place: &Place, loading: Loading<'_>) -> anyhow::Res
     let text = text(&place.files, loading.tokenizer, loading.chat)?;
     let tokenizer = HfTokenizer::from_bytes(&text.tokenizer)?;
     let source = source(&place.files, loading.chat)?;
-    let lm = Decoder::load(&source, loading.dtype)
+    let lm = touchmark::engine::load(&source, loading.device, loading.dtype)
         .with_context(|| format!("cannot load the model in {}", place.display()))?;
     check_fits(&tokenizer, lm.vocab_size())?;
     let (vocab_size, window) = (lm.vocab_size(), lm.max_positions());
@@ -66,7 +67,7 @@ pub fn load(global: &Global, place: &Place, loading: Loading<'_>) -> anyhow::Res
     let tokenizer_source = tokenizer_source(place, text.tokenizer, vocab_size)?;
     let ends = Ends { end: text.ends, never: Vec::new() };
     let (chat, folds_system) = (text.chat, text.folds_system);
-    Ok(Model { lm: Box::new(lm), tokenizer, tokenizer_source, ends, chat, folds_system })
+    Ok(Model { lm, tokenizer, tokenizer_source, ends, chat, folds_system })
 }
 
 fn tokenizer_source(

@@ -170,7 +170,7 @@ impl Info {
             tokenizer: parsed.as_ref().map(|parsed| Tokenizer::of(parsed, config.as_ref())),
             chat_template,
             end_tokens: end_tokens(text.as_ref(), parsed.as_ref()),
-            device: args.loading.device.replace("auto", "cpu"),
+            device: args.loading.device.resolve()?.to_string(),
             dtype: format!("{dtype:?}").to_lowercase(),
             memory: config
                 .as_ref()

@@ -24,7 +24,8 @@ pub fn run(global: &Global, model: Option<&Path>, args: &args::Loading) -> anyho
     let mut faults = stated(global, &place)?;
     // What a damaged file does to the loader says nothing more.
     if faults.is_empty() {
-        let loading = Loading { dtype: args.dtype.into(), ..Loading::default() };
+        let loading =
+            Loading { device: args.device, dtype: args.dtype.into(), ..Loading::default() };
         match models::load(global, &place, loading) {
             Ok(_) => {}
             Err(error) if is_fault(&error) => faults.push(output::causes(&error)),
