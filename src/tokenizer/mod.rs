@@ -55,6 +55,18 @@ impl HfTokenizer {
         Self::from_bytes(&file)
     }
 
+    /// What the tokenizer's own rule puts before a text, such as a token for its beginning.
+    ///
+    /// # Errors
+    /// [`TokenizeError`] when it cannot encode.
+    pub fn opening(&self) -> Result<Vec<TokenId>, TokenizeError> {
+        let encode = |rule| self.plain.encode("a", rule).map_err(TokenizeError::Encode);
+        let (bare, whole) = (encode(false)?, encode(true)?);
+        let (bare, whole) = (bare.get_ids(), whole.get_ids());
+        let at = (0..whole.len()).find(|&at| whole[at..].starts_with(bare));
+        Ok(whole[..at.unwrap_or(0)].to_vec())
+    }
+
     /// A token written out, as the vocabulary has it.
     pub fn token(&self, id: TokenId) -> Option<String> {
         self.prompt.id_to_token(id)

@@ -37,21 +37,21 @@ impl Home {
     }
 
     /// Runs, and gives exit code, standard output and standard error.
-    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+    pub fn run(&self, arguments: &[&str]) -> (i32, String, String) {
         let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
         let [out, err] = [stdout, stderr].map(|bytes| String::from_utf8(bytes).unwrap());
         assert!(!err.contains("panicked"), "{arguments:?}: {err}");
         (status.code().unwrap(), out, err)
     }
 
-    fn ok(&self, arguments: &[&str]) -> String {
+    pub fn ok(&self, arguments: &[&str]) -> String {
         let (code, out, err) = self.run(arguments);
         assert_eq!(code, 0, "{arguments:?}: {err}");
         out
     }
 
     /// Exit code 2 and a message that holds all of `parts`.
-    fn refused(&self, arguments: &[&str], parts: &[&str]) {
+    pub fn refused(&self, arguments: &[&str], parts: &[&str]) {
         let (code, _, err) = self.run(arguments);
         assert_eq!(code, 2, "{arguments:?}: {err}");
         for part in parts {
@@ -350,7 +350,10 @@ fn bad_parameters_are_refused_by_name() {
     let long = "word ".repeat(3000);
     home.refused(&["generate", "-p", &long], &["does not fit", "1024"]);
     home.refused(&["detect", "t.txt", "--profile", "absent"], &["there is no profile \"absent\""]);
-    home.refused(&["generate", "no-such-folder", "-p", "x"], &["no-such-folder", "config.json"]);
+    home.refused(
+        &["generate", "no-such-folder", "-p", "x"],
+        &["no-such-folder", "config.json", "org/name"],
+    );
 }
 
 #[test]

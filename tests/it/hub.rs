@@ -4,7 +4,7 @@
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 mod peer;
-mod server;
+pub mod server;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -108,6 +108,7 @@ pub fn progress(
 }
 
 /// A progress bar for the bytes of files, one after the other; hidden off a terminal or when told so.
+#[cfg(feature = "hub")]
 pub fn bytes(hidden: bool) -> anyhow::Result<indicatif::ProgressBar> {
     use indicatif::{ProgressBar, ProgressStyle};
 

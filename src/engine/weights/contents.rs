@@ -19,7 +19,7 @@ pub struct Contents {
     pub elements: u64,
     /// Their bytes in the files.
     pub bytes: u64,
-    /// The same for each number format, by name as the files have it: `F32`, `BF16`, `Q4K`.
+    /// The same for each number format, by name as the files have it: `F32`, `BF16`, `Q4_K`.
     pub formats: BTreeMap<String, Format>,
     /// Bytes of the weights in memory, once loaded in the number format asked for.
     pub memory: u64,
@@ -43,7 +43,7 @@ impl Weights<'_> {
         let mut contents = Contents::default();
         for entry in self.tensors.values() {
             let name = match &entry.format {
-                Ok(format) => format!("{format:?}").to_uppercase(),
+                Ok(format) => written(*format),
                 Err(name) => name.clone(),
             };
             let elements = entry.shape.iter().map(|&n| n as u64).product::<u64>();
@@ -58,6 +58,12 @@ impl Weights<'_> {
         }
         contents
     }
+}
+
+/// A format's name as files have it: `BF16`, `Q4_0`, `Q4_K`.
+fn written(format: GgmlType) -> String {
+    let name = format!("{format:?}").to_uppercase();
+    name.strip_suffix('K').map_or_else(|| name.clone(), |number| format!("{number}_K"))
 }
 
 impl Entry {

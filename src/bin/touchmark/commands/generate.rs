@@ -178,7 +178,9 @@ fn parse(line: &str, number: u64, model: &Model) -> anyhow::Result<Prompt> {
 
 fn encode(id: String, given: Given, model: &Model) -> anyhow::Result<Prompt> {
     let ids = match &given {
-        Given::Text { prompt } => model.tokenizer.encode(prompt)?.ids,
+        Given::Text { prompt } => {
+            [model.begin.as_slice(), &model.tokenizer.encode(prompt)?.ids].concat()
+        }
         Given::Chat { messages } => model.tokenizer.encode_prompt(&model.render(messages)?)?,
     };
     // Before anything is written, rather than in the middle of a long run.

@@ -58,7 +58,7 @@ fn bring(
         Ok(Ok(snapshot)) => (snapshot.model(), Some(snapshot)),
         Ok(Err(path)) => (path, None),
         Err(error) if reach == Reach::Cache => {
-            bail!("{error}; `touchmark model pull {id}` does")
+            bail!("{error} (`touchmark model pull {id}`)")
         }
         Err(error) => return Err(error.into()),
     };

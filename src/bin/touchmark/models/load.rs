@@ -7,8 +7,10 @@ use touchmark::engine::{Device, Dtype, Source};
 use touchmark::generate::Ends;
 use touchmark::lm::LanguageModel;
 use touchmark::tokenizer::{ChatError, ChatTemplate, HfTokenizer, Message, RenderOptions};
+use touchmark::tokens::TokenId;
 
-use super::{Files, Place, TokenizerSource, check_fits, text};
+use super::text::{check_fits, text, tokenizer};
+use super::{Files, Place, TokenizerSource};
 use crate::args::Global;
 use crate::output;
 
@@ -17,6 +19,8 @@ pub struct Model {
     pub lm: Box<dyn LanguageModel>,
     pub tokenizer: HfTokenizer,
     pub tokenizer_source: TokenizerSource,
+    /// Tokens that a text begins with, unless it is a chat.
+    pub begin: Vec<TokenId>,
     pub ends: Ends,
     chat: Result<ChatTemplate, ChatError>,
     folds_system: bool,
@@ -54,7 +58,7 @@ pub fn load(global: &Global, place: &Place, loading: Loading<'_>) -> anyhow::Res
     }
     // The small part first: a fault in it is told without waiting for the weights.
     let text = text(&place.files, loading.tokenizer, loading.chat)?;
-    let tokenizer = HfTokenizer::from_bytes(&text.tokenizer)?;
+    let (tokenizer, begin) = tokenizer(&text)?;
     let source = source(&place.files, loading.chat)?;
     let lm = touchmark::engine::load(&source, loading.device, loading.dtype)
         .with_context(|| format!("cannot load the model in {}", place.display()))?;
@@ -67,7 +71,7 @@ pub fn load(global: &Global, place: &Place, loading: Loading<'_>) -> anyhow::Res
     let tokenizer_source = tokenizer_source(place, text.tokenizer, vocab_size)?;
     let ends = Ends { end: text.ends, never: Vec::new() };
     let (chat, folds_system) = (text.chat, text.folds_system);
-    Ok(Model { lm, tokenizer, tokenizer_source, ends, chat, folds_system })
+    Ok(Model { lm, tokenizer, tokenizer_source, begin, ends, chat, folds_system })
 }
 
 fn tokenizer_source(
