@@ -71,7 +71,7 @@ fn write(home: &Home, model: &str, more: &[&str]) -> Value {
 fn a_folder_of_another_family_is_marked_and_found() {
     let home = Home::new();
     let model = folder(&home, "qwen2", "qwen2");
-    home.ok(&["profile", "new", "mine", "--tokenizer", &model, "--set", "delta=4"]);
+    home.ok(&["profile", "new", "mine", "--tokenizer", &model, "--set", "delta=30"]);
     let profile = parsed(&home.ok(&["--json", "profile", "show", "mine"]));
     assert_eq!(
         (&profile["tokenizer"]["vocab_size"], &profile["tokenizer"]["name"]),

@@ -135,8 +135,8 @@ fn bundled_text(_: bool) -> anyhow::Result<Text> {
 /// those of a larger relative.
 pub fn check_fits(tokenizer: &HfTokenizer, vocab_size: usize) -> anyhow::Result<()> {
     let special = tokenizer.special_ids();
-    let ids = vocab_size..tokenizer.vocab_size();
-    if ids.clone().all(|id| special.contains(&(id as TokenId))) {
+    let mut beyond = vocab_size..tokenizer.vocab_size();
+    if beyond.all(|id| special.contains(&(id as TokenId))) {
         return Ok(());
     }
     bail!(

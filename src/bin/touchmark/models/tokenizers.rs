@@ -29,27 +29,22 @@ pub fn tokenizer_source(
     revision: Option<&str>,
     vocab_size: Option<u32>,
 ) -> anyhow::Result<TokenizerSource> {
-    let place = match tokenizer_place(global, name, revision)? {
-        Ok(place) => place,
-        Err(file) => {
-            let file_bytes = read(&file)?;
-            let folder = file.parent().filter(|folder| *folder != Path::new(""));
-            let place = Place::local(Files::Folder(folder.unwrap_or(Path::new(".")).to_owned()));
-            let vocab_size = vocab_size.map_or_else(|| vocab_size_of(&place.files), Ok)?;
-            return Ok(TokenizerSource {
-                file: file_bytes,
-                vocab_size,
-                name: place.name,
-                entropy: DEFAULT_ENTROPY,
-            });
+    let (place, file) = match tokenizer_place(global, name, revision)? {
+        #[cfg(bundled_models)]
+        Ok(Place { files: Files::Bundled, .. }) => {
+            return Ok(crate::commands::bundled::tokenizer_source());
+        }
+        Ok(place) => {
+            let file = own(&place.files)?;
+            (place, file)
+        }
+        Err(path) => {
+            let folder = path.parent().filter(|folder| *folder != Path::new(""));
+            let folder = folder.unwrap_or_else(|| Path::new(".")).to_owned();
+            (Place::local(Files::Folder(folder)), read(&path)?)
         }
     };
-    #[cfg(bundled_models)]
-    if matches!(place.files, Files::Bundled) {
-        return Ok(crate::commands::bundled::tokenizer_source());
-    }
     let vocab_size = vocab_size.map_or_else(|| vocab_size_of(&place.files), Ok)?;
-    let file = own(&place.files)?;
     Ok(TokenizerSource { file, vocab_size, name: place.name, entropy: DEFAULT_ENTROPY })
 }
 

@@ -15,11 +15,10 @@ use crate::output::{self, Exit};
 pub fn run(global: &Global, model: Option<&Path>, args: &args::Loading) -> anyhow::Result<Exit> {
     let place = models::locate(global, model, args.revision.as_deref(), Reach::Cache)?;
     // A folder without a model in it is not an invalid model.
-    match models::source(&place.files, false)?.contents(args.dtype.into()) {
-        Err(error @ (EngineError::NoWeights { .. } | EngineError::PickleOnly { .. })) => {
-            return Err(error.into());
-        }
-        _ => {}
+    let contents = models::source(&place.files, false)?.contents(args.dtype.into());
+    if let Err(error @ (EngineError::NoWeights { .. } | EngineError::PickleOnly { .. })) = contents
+    {
+        return Err(error.into());
     }
     let mut faults = stated(global, &place)?;
     // What a damaged file does to the loader says nothing more.
