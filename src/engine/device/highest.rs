@@ -1,6 +1,6 @@
 //! The highest logits, found where the logits are.
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{D, Tensor};
 
 use crate::engine::EngineError;
 use crate::engine::slab::Wanted;
@@ -30,14 +30,16 @@ pub(super) fn hand_over(
     Ok(())
 }
 
+/// Places and values.
+type Highest = (Vec<u32>, Vec<f32>);
+
 /// The `count` highest values of a row and their places, in order of places; of equal ones those at lower places. Nothing
 /// when that cannot be told from the highest alone: equal values at the edge, or one that is not a number.
-pub(super) fn highest(
-    row: &Tensor,
-    count: usize,
-) -> Result<Option<(Vec<u32>, Vec<f32>)>, EngineError> {
-    // A sum is NaN when one of its terms is, and sorting would hide it.
-    let sum = row.sum_all()?.to_dtype(DType::F32)?;
+pub(super) fn highest(row: &Tensor, count: usize) -> Result<Option<Highest>, EngineError> {
+    // A sum is NaN when one of its terms is; sorting would hide it, or fail.
+    if row.sum_all()?.to_scalar::<f32>()?.is_nan() {
+        return Ok(None);
+    }
     // One more than asked for shows whether the edge is a tie.
     let keep = count + 1;
     let (mut values, mut places) = (row.clone(), None::<Tensor>);
@@ -51,8 +53,7 @@ pub(super) fn highest(
         None => order.clone(),
     };
     let values = values.index_select(&order, 0)?.to_vec1::<f32>()?;
-    if sum.to_scalar::<f32>()?.is_nan() || values.len() < keep || values[count - 1] == values[count]
-    {
+    if values.len() < keep || values[count - 1] == values[count] {
         return Ok(None);
     }
     let mut best: Vec<(u32, f32)> =
