@@ -3,12 +3,14 @@
 //! - [`schemes`]: what each way of marking does, and which to choose
 //! - [`statistics`]: what a p-value here means, and how well it holds
 //! - [`defaults`]: why the defaults are what they are, with the measurements
+//! - [`models`]: which models run, and what their numbers are worth
 //! - [`performance`]: what reading and marking cost
 //! - [`threat_model`]: what a mark can and cannot prove
 //! - [`formats`]: the PRF's bytes, profiles, key files, rows
 
 pub mod defaults;
 pub mod formats;
+pub mod models;
 pub mod performance;
 pub mod schemes;
 pub mod statistics;
