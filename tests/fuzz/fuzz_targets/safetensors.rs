@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use touchmark::engine::Llama;
+use touchmark::engine::Decoder;
 
 const CONFIG: &[u8] = br#"{
     "model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 3, "hidden_size": 4,
@@ -13,5 +13,5 @@ const CONFIG: &[u8] = br#"{
 }"#;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = Llama::from_bytes(CONFIG, bytes);
+    let _ = Decoder::from_bytes(CONFIG, bytes);
 });

@@ -295,3 +295,40 @@ fn same_as_bytes(dir: &Path) -> bool {
     let (a, b) = (from_dir.open().unwrap(), from_bytes.open().unwrap());
     append(&mut from_dir, a, &[1, 2], Want::All) == append(&mut from_bytes, b, &[1, 2], Want::All)
 }
+
+#[cfg(unix)]
+#[test]
+fn links_lead_nowhere_but_to_a_hubs_blobs() {
+    use std::os::unix::fs::symlink;
+
+    let root = tempfile::tempdir().unwrap();
+    let weights = tiny::file(&tiny::tensors(), Dtype::BF16);
+    // As a hub's cache has it: snapshots/<commit>/model.safetensors leads to blobs/<hash>.
+    let (blobs, snapshot) = (root.path().join("m/blobs"), root.path().join("m/snapshots/c0ffee"));
+    let outside = root.path().join("outside");
+    for dir in [&blobs, &snapshot, &outside] {
+        std::fs::create_dir_all(dir).unwrap();
+        std::fs::write(dir.join("weights"), &weights).unwrap();
+        std::fs::write(dir.join("config.json"), tiny::config_bytes()).unwrap();
+    }
+    let link = snapshot.join("model.safetensors");
+    let mut lead = |to: &Path| {
+        let _ = std::fs::remove_file(&link);
+        symlink(to, &link).unwrap();
+        Decoder::from_dir(&snapshot)
+    };
+    assert!(lead("../../blobs/weights".as_ref()).is_ok());
+    assert!(lead("weights".as_ref()).is_ok());
+    let error = lead("../../../outside/weights".as_ref()).err().unwrap();
+    assert!(matches!(error, EngineError::LinkOutside { .. }), "{error:?}");
+    let error = lead("../../config.json".as_ref()).err().unwrap();
+    assert!(matches!(error, EngineError::NoWeights { .. } | EngineError::Read { .. }), "{error:?}");
+    // A link to itself is no file.
+    assert!(matches!(lead("model.safetensors".as_ref()), Err(EngineError::NoWeights { .. })));
+    // A folder that only looks like a snapshot has no say over others' files.
+    let plain = root.path().join("plain");
+    std::fs::create_dir(&plain).unwrap();
+    std::fs::write(plain.join("config.json"), tiny::config_bytes()).unwrap();
+    symlink(blobs.join("weights"), plain.join("model.safetensors")).unwrap();
+    assert!(matches!(Decoder::from_dir(&plain), Err(EngineError::LinkOutside { .. })));
+}
