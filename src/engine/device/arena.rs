@@ -78,6 +78,7 @@ impl Arena {
     fn take(&mut self) -> Result<usize, EngineError> {
         if let Some(free) = self.taken.iter().position(|taken| !taken) {
             self.taken[free] = true;
+            self.clear(free)?;
             return Ok(free);
         }
         let slots = self.slots();
@@ -95,6 +96,15 @@ impl Arena {
         };
         let layers = self.layers.iter().map(|[keys, values]| Ok([grown(keys)?, grown(values)?]));
         self.layers = layers.collect::<Result<_, candle_core::Error>>()?;
+        Ok(())
+    }
+
+    /// Zeros where a sequence was: a value that is no number would spoil sums even under a weight of zero.
+    fn clear(&self, slot: usize) -> Result<(), EngineError> {
+        for tensor in self.layers.iter().flatten() {
+            let all = self.by_slot(tensor)?;
+            all.slice_set(&all.narrow(1, slot, 1)?.zeros_like()?, 1, slot)?;
+        }
         Ok(())
     }
 
