@@ -312,7 +312,7 @@ fn links_lead_nowhere_but_to_a_hubs_blobs() {
         std::fs::write(dir.join("config.json"), tiny::config_bytes()).unwrap();
     }
     let link = snapshot.join("model.safetensors");
-    let mut lead = |to: &Path| {
+    let lead = |to: &Path| {
         let _ = std::fs::remove_file(&link);
         symlink(to, &link).unwrap();
         Decoder::from_dir(&snapshot)
