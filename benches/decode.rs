@@ -8,7 +8,6 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use touchmark::engine::{Decoder, set_threads};
 use touchmark::keys::Key;
 use touchmark::lm::{Chunk, LanguageModel, LmError, SeqId, Want};
-use touchmark::prf::PrfVariant;
 use touchmark::sampling::{Candidates, Sampler, Sampling};
 use touchmark::schemes::{Gumbel, Kgw, KgwSeeding, Pick, Spec, Stage, SynthId, Unigram};
 use touchmark::tokens::{TokenId, TokenizerHash};
@@ -101,8 +100,7 @@ fn benches(c: &mut Criterion) {
                 Vocabulary { tokenizer: TokenizerHash([0; 32]), size: 8192, special: Vec::new() };
             let key = Key::take(&mut [1; 32]);
             let mark = spec.as_ref().and_then(|spec| {
-                Watermark::new(&key, PrfVariant::TouchmarkV1, spec, &vocabulary, Repeats::ScoreOnce)
-                    .ok()
+                Watermark::new(&key, spec.prf(), spec, &vocabulary, Repeats::ScoreOnce).ok()
             });
             let sampling = Sampling { top_k, ..Sampling::default() };
             group.bench_function(BenchmarkId::from_parameter(name), |b| {

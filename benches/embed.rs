@@ -4,7 +4,6 @@
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use touchmark::keys::Key;
-use touchmark::prf::PrfVariant;
 use touchmark::sampling::{Candidates, Sampler, Sampling, entropy};
 use touchmark::schemes::{Gumbel, Kgw, KgwSeeding, Pick, Spec, Stage, Sweet, SynthId, Unigram};
 use touchmark::tokens::{TokenId, TokenizerHash};
@@ -61,16 +60,9 @@ fn embed(c: &mut Criterion) {
                     Vocabulary { tokenizer: TokenizerHash([0; 32]), size, special: Vec::new() };
                 let key = Key::take(&mut [1; 32]);
                 let mark = spec.as_ref().and_then(|spec| {
-                    Watermark::new(
-                        &key,
-                        PrfVariant::TouchmarkV1,
-                        spec,
-                        &vocabulary,
-                        Repeats::ScoreOnce,
-                    )
-                    .ok()
+                    Watermark::new(&key, spec.prf(), spec, &vocabulary, Repeats::ScoreOnce).ok()
                 });
-                let mut embedder = mark.as_ref().map(Watermark::embedder);
+                let mut embedder = mark.as_ref().map(|mark| mark.embedder(&[]));
                 let Ok(mut sampler) = Sampler::new(Sampling { top_k, ..Sampling::default() }, 0)
                 else {
                     continue;

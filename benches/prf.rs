@@ -3,7 +3,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use touchmark::keys::Key;
-use touchmark::prf::{KEY_A, Prf, Purpose, Seeding};
+use touchmark::prf::{KEY_A, Prf, Purpose, Seeding, Start};
 use touchmark::tokens::TokenizerHash;
 
 fn words(c: &mut Criterion) {
@@ -20,7 +20,7 @@ fn words(c: &mut Criterion) {
         ("min h=4", Seeding::Min { width: 4 }),
         ("self h=4", Seeding::SelfAnchored { width: 4 }),
     ] {
-        let prf = Prf::new(&Key::take(&mut [1; 32]), &purpose, seeding);
+        let Ok(prf) = Prf::new(&Key::take(&mut [1; 32]), &purpose, seeding) else { return };
         group.throughput(Throughput::Elements(tokens.len() as u64));
         group.bench_function(format!("{name}, crates, one position at a time"), |b| {
             b.iter(|| {
@@ -33,7 +33,7 @@ fn words(c: &mut Criterion) {
         group.bench_function(format!("{name}, lanes"), |b| {
             b.iter(|| {
                 let mut sum = 0_u32;
-                prf.walk(black_box(&tokens), &[KEY_A], |t, draw| {
+                prf.walk(Start::Fragment, black_box(&tokens), &[KEY_A], |t, draw| {
                     sum = sum.wrapping_add(draw.word(tokens[t], KEY_A))
                 });
                 sum
@@ -41,7 +41,8 @@ fn words(c: &mut Criterion) {
         });
     }
     for size in [8_192, 32_000, 152_000] {
-        let prf = Prf::new(&Key::take(&mut [1; 32]), &purpose, Seeding::Left { width: 2 });
+        let seeding = Seeding::Left { width: 2 };
+        let Ok(prf) = Prf::new(&Key::take(&mut [1; 32]), &purpose, seeding) else { return };
         let mut out = vec![0; size];
         group.throughput(Throughput::Elements(size as u64));
         group.bench_function(format!("keystream of V = {size}"), |b| {

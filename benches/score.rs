@@ -3,7 +3,6 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use touchmark::keys::Key;
-use touchmark::prf::PrfVariant;
 use touchmark::schemes::{Gumbel, Kgw, KgwSeeding, Spec, SynthId, Unigram, Weighting};
 use touchmark::tokens::{TokenId, TokenizerHash};
 use touchmark::watermark::{Repeats, Vocabulary, Watermark};
@@ -36,7 +35,7 @@ fn score(c: &mut Criterion) {
     ] {
         let mark = Watermark::new(
             &Key::take(&mut [1; 32]),
-            PrfVariant::TouchmarkV1,
+            spec.prf(),
             &spec,
             &vocabulary,
             Repeats::ScoreOnce,

@@ -173,7 +173,7 @@ impl<'a> Answer<'a> {
         Ok(Self {
             request,
             sampler: Sampler::new(request.sampling, request.stream)?,
-            embedder: watermark.map(Watermark::embedder),
+            embedder: watermark.map(|mark| mark.embedder(&request.prompt)),
             text: TextStream::new(tokenizer, &request.stop),
             ends,
             output: Vec::new(),

@@ -1,6 +1,7 @@
 //! Secret keys and their public names.
 //!
-//! A [`Key`] is 256 bits that decide every mark made with it. It is wiped on drop, compared in constant time, and has
+//! A [`Key`] decides every mark made with it: 256 bits of our own, or the 64-bit numbers that another engine's keys are
+//! made of, which are far weaker (many engines use 32 bits of them or fewer). It is wiped on drop, compared in constant time, and has
 //! no `Display`, no `Serialize` and a `Debug` that shows nothing. What may be shown is the [`KeyId`], which is random
 //! and so says nothing about the key, and the [`Commitment`], which binds its owner to the key without showing it.
 
@@ -11,13 +12,21 @@ use serde::{Deserialize, Serialize};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// A 256-bit watermark key.
+/// A watermark key: 256 bits of our own, or the numbers of another engine.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct Key([u8; 32]);
+pub struct Key(Material);
+
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+enum Material {
+    Own([u8; Key::LEN]),
+    Numbers(Vec<u64>),
+}
 
 impl Key {
-    /// Length in bytes.
+    /// Length in bytes of a key of our own.
     pub const LEN: usize = 32;
+    /// Most numbers that a key of another engine may have.
+    pub const MOST_NUMBERS: usize = 256;
 
     /// A fresh key from the operating system's generator.
     ///
@@ -29,11 +38,39 @@ impl Key {
         Ok(Self::take(&mut bytes))
     }
 
+    /// A fresh key of `count` 64-bit numbers, for the scheme of another engine.
+    ///
+    /// # Errors
+    /// [`KeyError::Randomness`]; [`KeyError::Numbers`] for a count of 0 or above [`MOST_NUMBERS`](Self::MOST_NUMBERS).
+    pub fn generate_numbers(count: usize) -> Result<Self, KeyError> {
+        let mut numbers = Vec::with_capacity(count.min(Self::MOST_NUMBERS));
+        for _ in 0..count.min(Self::MOST_NUMBERS + 1) {
+            let mut bytes = [0; 8];
+            getrandom::fill(&mut bytes).map_err(KeyError::Randomness)?;
+            numbers.push(u64::from_le_bytes(bytes));
+            bytes.zeroize();
+        }
+        Self::of_numbers(numbers)
+    }
+
     /// A key from its bytes, which are wiped from the argument.
     pub fn take(bytes: &mut [u8; Self::LEN]) -> Self {
-        let key = Self(*bytes);
+        let key = Self(Material::Own(*bytes));
         bytes.zeroize();
         key
+    }
+
+    /// A key of another engine: its numbers in the engine's order, negative ones in two's complement.
+    ///
+    /// # Errors
+    /// [`KeyError::Numbers`] for none or more than [`MOST_NUMBERS`](Self::MOST_NUMBERS).
+    pub fn of_numbers(numbers: Vec<u64>) -> Result<Self, KeyError> {
+        if (1..=Self::MOST_NUMBERS).contains(&numbers.len()) {
+            return Ok(Self(Material::Numbers(numbers)));
+        }
+        let got = numbers.len();
+        drop(zeroize::Zeroizing::new(numbers));
+        Err(KeyError::Numbers { got })
     }
 
     /// A key from 64 hexadecimal digits, as key files hold it.
@@ -42,19 +79,50 @@ impl Key {
     /// [`KeyError::Hex`], without the digits, when they are not 64 hexadecimal ones.
     pub fn from_hex(hex: &str) -> Result<Self, KeyError> {
         let hash = blake3::Hash::from_hex(hex).map_err(|_| KeyError::Hex { got: hex.len() })?;
-        Ok(Self(*hash.as_bytes()))
+        Ok(Self(Material::Own(*hash.as_bytes())))
     }
 
-    /// The bytes. For the PRF and the keyring only.
-    pub(crate) fn expose(&self) -> &[u8; Self::LEN] {
-        &self.0
+    /// How many numbers the key has; `None` for a key of our own.
+    pub fn count(&self) -> Option<usize> {
+        match &self.0 {
+            Material::Own(_) => None,
+            Material::Numbers(numbers) => Some(numbers.len()),
+        }
+    }
+
+    /// The bytes of a key of our own. For the PRF and the keyring only.
+    pub(crate) fn own(&self) -> Option<&[u8; Self::LEN]> {
+        match &self.0 {
+            Material::Own(bytes) => Some(bytes),
+            Material::Numbers(_) => None,
+        }
+    }
+
+    /// The numbers of a key of another engine. For the PRF and the keyring only.
+    pub(crate) fn numbers(&self) -> Option<&[u64]> {
+        match &self.0 {
+            Material::Own(_) => None,
+            Material::Numbers(numbers) => Some(numbers),
+        }
     }
 
     /// What can be published when the key is made, to show later that it was fixed before a text:
-    /// BLAKE3-derive("touchmark 2026-11 key commitment v1", salt ‖ key).
+    /// BLAKE3-derive("touchmark 2026-11 key commitment v1", salt ‖ key), a key of numbers being u32 count ‖ the numbers
+    /// as u64, all little-endian.
     pub fn commitment(&self, salt: &Salt) -> Commitment {
         let mut hasher = blake3::Hasher::new_derive_key("touchmark 2026-11 key commitment v1");
-        hasher.update(&salt.0).update(&self.0);
+        hasher.update(&salt.0);
+        match &self.0 {
+            Material::Own(bytes) => {
+                hasher.update(bytes);
+            }
+            Material::Numbers(numbers) => {
+                hasher.update(&(numbers.len() as u32).to_le_bytes());
+                for number in numbers {
+                    hasher.update(&number.to_le_bytes());
+                }
+            }
+        }
         let commitment = Commitment(hasher.finalize().to_hex().to_string());
         hasher.zeroize();
         commitment
@@ -63,7 +131,12 @@ impl Key {
 
 impl ConstantTimeEq for Key {
     fn ct_eq(&self, other: &Self) -> Choice {
-        self.0.ct_eq(&other.0)
+        match (&self.0, &other.0) {
+            (Material::Own(a), Material::Own(b)) => a.ct_eq(b),
+            // Slices of different lengths are unequal; how many numbers a key has is no secret.
+            (Material::Numbers(a), Material::Numbers(b)) => a.ct_eq(b),
+            _ => Choice::from(0),
+        }
     }
 }
 
@@ -169,6 +242,12 @@ pub enum KeyError {
         /// Number of bytes given.
         got: usize,
     },
+    /// No number, or too many.
+    #[error("a key of another engine has 1 to {most} numbers, not {got}", most = Key::MOST_NUMBERS)]
+    Numbers {
+        /// How many there were.
+        got: usize,
+    },
     /// Not a valid name.
     #[error(
         "\"{got}\" cannot name a key: use 1 to 64 of a-z, 0-9, '-', '_', '.', beginning with a letter or digit"
@@ -197,12 +276,12 @@ mod tests {
         let mut bytes = [7; 32];
         let key = Key::take(&mut bytes);
         assert_eq!(bytes, [0; 32]);
-        assert_eq!(key.expose(), &[7; 32]);
+        assert_eq!(key.own(), Some(&[7; 32]));
     }
 
     #[test]
     fn commitment_depends_on_key_and_salt() {
-        let (a, b) = (Key([1; 32]), Key([2; 32]));
+        let (a, b) = (Key::take(&mut [1; 32]), Key::take(&mut [2; 32]));
         let (s, t) = (Salt([3; 32]), Salt([4; 32]));
         assert_eq!(a.commitment(&s), a.commitment(&s));
         assert_ne!(a.commitment(&s), b.commitment(&s));

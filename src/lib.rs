@@ -12,13 +12,13 @@
 //! let vocabulary = Vocabulary { tokenizer: TokenizerHash::of(b"a toy"), size: 1000, special: vec![] };
 //! let mark = Watermark::new(&Key::generate()?, PrfVariant::TouchmarkV1, &Spec::Gumbel(Gumbel::default()), &vocabulary, Repeats::ScoreOnce)?;
 //! let (mut text, mut candidates) = (vec![], Candidates::default());
-//! let (mut embedder, mut sampler) = (mark.embedder(), Sampler::new(Sampling::default(), 0)?);
+//! let (mut embedder, mut sampler) = (mark.embedder(&[]), Sampler::new(Sampling::default(), 0)?);
 //! for _ in 0..60 {
 //!     candidates.load(&[0.0; 1000]); // a toy model: every token equally likely
 //!     let marked = embedder.mark(&text, &mut candidates, None, sampler.noise());
 //!     text.push(if let Marked::Yes(Pick::Token(token)) = marked { token } else { sampler.choose(&mut candidates) });
 //! }
-//! let found = Detector::new(mark, 1e-6, Family::one(), None)?.detect(&text, &[])?;
+//! let found = Detector::new(mark, 1e-6, Family::one(), None)?.detect(&Text::of(&text))?;
 //! assert!(found.p.log10() < -30.0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -136,7 +136,7 @@ impl Profile {
         {
             return Err(ProfileError::Reference { mean, sd });
         }
-        Ok(watermark::check(&self.scheme, self.repeats)?)
+        Ok(watermark::check(&self.scheme, self.repeats, self.prf)?)
     }
 
     /// What a careful reader would question. Empty when there is nothing.

@@ -3,15 +3,16 @@
 //! Both halves read the same draws from the same `Prf` and the same rule for repeats. Scoring needs no model: token ids
 //! (and, for entropy-gated schemes, the model's entropies) are all it takes.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use serde::{Deserialize, Serialize};
 
 use crate::keys::Key;
-use crate::prf::{Draw, Prf, PrfVariant, Purpose, SeedId, Seeding};
+use crate::prf::{Draw, Prf, PrfVariant, Purpose, SeedId, Seeding, Start};
 use crate::sampling::{Candidates, Noise};
-use crate::schemes::{Null, Pick, Spec, SpecError, Stage};
+use crate::schemes::{Memory, Null, Pick, Spec, SpecError, Stage};
 use crate::tokens::{TokenId, TokenizerHash};
 
 /// What is done about positions whose draw was seen before in the same answer.
@@ -44,6 +45,7 @@ pub struct Watermark {
     prf: Prf,
     spec: Spec,
     repeats: Repeats,
+    null: Null,
     special: Vec<TokenId>,
 }
 
@@ -51,7 +53,7 @@ impl Watermark {
     /// Binds a key to a scheme and a vocabulary.
     ///
     /// # Errors
-    /// [`SpecError`] for a parameter outside its range.
+    /// [`SpecError`]: a parameter outside its range, a function that is not the scheme's, or the key of another engine.
     pub fn new(
         key: &Key,
         variant: PrfVariant,
@@ -59,17 +61,23 @@ impl Watermark {
         vocabulary: &Vocabulary,
         repeats: Repeats,
     ) -> Result<Self, SpecError> {
-        check(spec, repeats)?;
-        let PrfVariant::TouchmarkV1 = variant;
-        let parameters = spec.canonical();
-        let purpose = Purpose {
-            scheme: spec.name(),
-            parameters: &parameters,
-            tokenizer: vocabulary.tokenizer,
-            vocab_size: vocabulary.size,
+        check(spec, repeats, variant)?;
+        let scheme = spec.scheme();
+        let prf = match scheme.peer() {
+            Some(peer) => Prf::of_peer(key, &peer, scheme.seeding(), vocabulary.size)?,
+            None => {
+                let parameters = spec.canonical();
+                let purpose = Purpose {
+                    scheme: spec.name(),
+                    parameters: &parameters,
+                    tokenizer: vocabulary.tokenizer,
+                    vocab_size: vocabulary.size,
+                };
+                Prf::new(key, &purpose, scheme.seeding())?
+            }
         };
-        let prf = Prf::new(key, &purpose, spec.scheme().seeding());
-        Ok(Self { prf, spec: spec.clone(), repeats, special: vocabulary.special.clone() })
+        let (null, special) = (scheme.null(vocabulary.size), vocabulary.special.clone());
+        Ok(Self { prf, spec: spec.clone(), repeats, null, special })
     }
 
     /// The scheme and its parameters.
@@ -78,30 +86,32 @@ impl Watermark {
     }
 
     /// The law of one token's evidence under the null.
-    pub fn null(&self) -> Null {
-        self.spec.scheme().null()
+    pub fn null(&self) -> &Null {
+        &self.null
     }
 
-    /// Fresh state for marking one answer.
-    pub fn embedder(&self) -> Embedder<'_> {
-        Embedder { watermark: self, seen: Seen::new(self.repeats, 0) }
+    /// Fresh state for marking one answer to a prompt.
+    pub fn embedder(&self, prompt: &[TokenId]) -> Embedder<'_> {
+        let history = self.prf.lead(Start::Answer { prompt });
+        let seen = Marking::new(self.repeats, self.spec.scheme().memory());
+        Embedder { watermark: self, seen, lead: history.len(), history }
     }
 
-    /// Scores a text given as ids.
+    /// Scores a text given as ids, which may begin anywhere in an answer.
     pub fn score(&self, tokens: &[TokenId]) -> Evidence {
-        self.score_gated(tokens, &[])
+        self.score_text(&Text::of(tokens))
     }
 
-    /// Scores a text of which the model's entropies are known, `entropies[i]` in nats being that of the distribution
-    /// from which `tokens[i]` was chosen. A scheme with an entropy floor counts no position whose entropy is missing.
-    pub fn score_gated(&self, tokens: &[TokenId], entropies: &[f64]) -> Evidence {
+    /// Scores a text.
+    pub fn score_text(&self, text: &Text<'_>) -> Evidence {
+        let Text { ids: tokens, start, entropies } = *text;
         let scheme = self.spec.scheme();
         let floor = scheme.entropy_floor();
-        let mut seen = Seen::new(self.repeats, tokens.len());
+        let mut seen = Scored::new(self.repeats, tokens.len());
         let mut evidence = Evidence { total: tokens.len(), ..Evidence::default() };
         evidence.positions.reserve(tokens.len());
         evidence.values.reserve(tokens.len());
-        self.prf.walk(tokens, scheme.streams(), |position, draw| {
+        self.prf.walk(start, tokens, scheme.streams(), |position, draw| {
             let token = tokens[position];
             if self.special.contains(&token) {
                 return;
@@ -119,12 +129,40 @@ impl Watermark {
     }
 }
 
+/// A text to be scored.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Text<'a> {
+    /// Its tokens.
+    pub ids: &'a [TokenId],
+    /// What stood before them.
+    pub start: Start<'a>,
+    /// Entropies in nats of the distributions that the tokens were chosen from. A scheme with an entropy floor counts no
+    /// position whose entropy is missing; others need none.
+    pub entropies: &'a [f64],
+}
+
+impl<'a> Text<'a> {
+    /// Tokens that may begin anywhere in an answer.
+    pub fn of(ids: &'a [TokenId]) -> Self {
+        Self { ids, ..Self::default() }
+    }
+
+    /// The same, with their entropies.
+    pub fn gated(ids: &'a [TokenId], entropies: &'a [f64]) -> Self {
+        Self { ids, entropies, start: Start::Fragment }
+    }
+}
+
 /// Refuses a scheme's parameters outside their ranges, or a rule that cannot go with them.
 ///
 /// # Errors
 /// [`SpecError`].
-pub fn check(spec: &Spec, repeats: Repeats) -> Result<(), SpecError> {
+pub fn check(spec: &Spec, repeats: Repeats, variant: PrfVariant) -> Result<(), SpecError> {
     spec.scheme().check()?;
+    if spec.prf() != variant {
+        let (scheme, needed, got) = (spec.name(), spec.prf().name(), variant.name());
+        return Err(SpecError::Variant { scheme, needed, got });
+    }
     match (repeats, spec.scheme().seeding()) {
         (Repeats::SingleTurn, Seeding::Fixed | Seeding::SelfAnchored { .. }) => {
             Err(SpecError::SingleTurnNeedsContext)
@@ -164,7 +202,10 @@ impl Evidence {
 #[derive(Debug)]
 pub struct Embedder<'a> {
     watermark: &'a Watermark,
-    seen: Seen,
+    seen: Marking,
+    /// What draws may read: the lead, then the answer so far.
+    history: Vec<TokenId>,
+    lead: usize,
 }
 
 impl Embedder<'_> {
@@ -195,19 +236,31 @@ impl Embedder<'_> {
         entropy: Option<f64>,
         noise: &mut Noise,
     ) -> Marked {
-        let scheme = self.watermark.spec.scheme();
-        let Some(draw) = self.watermark.prf.at(output) else { return Marked::No(Unmarked::Start) };
+        self.remember(output);
+        let (scheme, start) = (self.watermark.spec.scheme(), Start::Answer { prompt: &[] });
+        let Some(draw) = self.watermark.prf.at_start(&self.history, start) else {
+            return Marked::No(Unmarked::Start);
+        };
         // In the scorer's order: it gates first, and cannot see that there was no choice.
         if !passes(scheme.entropy_floor(), || entropy.unwrap_or(0.0)) {
             return Marked::No(Unmarked::LowEntropy);
         }
-        if self.seen.repeats_before_marking(&draw) {
+        if self.seen.repeats(&draw) {
             return Marked::No(Unmarked::Repeated);
         }
         if candidates.len() < 2 {
             return Marked::No(Unmarked::NoChoice);
         }
         Marked::Yes(scheme.embed(&draw, candidates, noise))
+    }
+
+    /// Adds what is new of the answer.
+    fn remember(&mut self, output: &[TokenId]) {
+        let known = self.history.len() - self.lead;
+        match output.get(known..) {
+            Some(new) => self.history.extend_from_slice(new),
+            None => self.history.truncate(self.lead + output.len()),
+        }
     }
 }
 
@@ -239,34 +292,67 @@ fn passes(floor: Option<f64>, entropy: impl FnOnce() -> f64) -> bool {
     floor.is_none_or(|floor| entropy() > floor)
 }
 
-/// The rule for repeats, for both halves.
+/// The rule for repeats, when scoring.
 #[derive(Debug)]
-struct Seen {
+struct Scored {
     rule: Repeats,
     set: HashSet<(u64, TokenId), BuildHasherDefault<SeedHasher>>,
 }
 
-impl Seen {
+impl Scored {
     fn new(rule: Repeats, capacity: usize) -> Self {
-        Self {
-            rule,
-            set: HashSet::with_capacity_and_hasher(capacity, BuildHasherDefault::default()),
-        }
+        let set = HashSet::with_capacity_and_hasher(capacity, BuildHasherDefault::default());
+        Self { rule, set }
     }
 
-    /// Scoring: whether this (seed, token) counts, being new.
+    /// Whether this (seed, token) counts, being new.
     fn counts(&mut self, seed: SeedId, token: TokenId) -> bool {
         match self.rule {
             Repeats::ScoreOnce => self.set.insert((seed.0, token)),
             Repeats::SingleTurn => self.set.insert((seed.0, 0)),
         }
     }
+}
 
-    /// Marking: whether the step must stay unmarked, its seed having been used.
-    fn repeats_before_marking(&mut self, draw: &Draw<'_>) -> bool {
-        match self.rule {
-            Repeats::ScoreOnce => false,
-            Repeats::SingleTurn => !self.set.insert((draw.seed_id(0).0, 0)),
+/// The rule for repeats, when marking: what the scorer would not count stays unmarked, as far back as the scheme remembers.
+#[derive(Debug)]
+struct Marking {
+    rule: Repeats,
+    memory: Memory,
+    recent: VecDeque<u64>,
+    counts: HashMap<u64, usize, BuildHasherDefault<SeedHasher>>,
+}
+
+impl Marking {
+    fn new(rule: Repeats, memory: Memory) -> Self {
+        Self { rule, memory, recent: VecDeque::new(), counts: HashMap::default() }
+    }
+
+    /// Whether the step must stay unmarked, its seed having been used; it is remembered either way.
+    fn repeats(&mut self, draw: &Draw<'_>) -> bool {
+        if self.rule == Repeats::ScoreOnce {
+            return false;
+        }
+        let seed = draw.seed_id(0).0;
+        let count = self.counts.entry(seed).or_default();
+        *count += 1;
+        let repeats = *count > 1;
+        if let Memory::Positions(positions) = self.memory {
+            self.recent.push_back(seed);
+            if self.recent.len() > positions {
+                self.forget();
+            }
+        }
+        repeats
+    }
+
+    fn forget(&mut self) {
+        let Some(oldest) = self.recent.pop_front() else { return };
+        if let Entry::Occupied(mut count) = self.counts.entry(oldest) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
         }
     }
 }

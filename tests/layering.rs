@@ -47,7 +47,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("rand_chacha", &["prf", "sampling"]),
     ("statrs", &["stats"]),
     ("sha1", &["hub"]),
-    ("sha2", &["hub"]),
+    ("sha2", &["hub", "prf"]),
     ("sysinfo", &[]),
     ("tempfile", &["hub", "store"]),
     ("tokenizers", &["tokenizer"]),

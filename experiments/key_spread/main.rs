@@ -14,7 +14,6 @@ use std::sync::Mutex;
 use serde_json::json;
 use touchmark::detect::Law;
 use touchmark::keys::Key;
-use touchmark::prf::PrfVariant;
 use touchmark::schemes::{Gumbel, Kgw, KgwSeeding, Spec, SynthId, Unigram};
 use touchmark::stats::LogP;
 use touchmark::tokenizer::HfTokenizer;
@@ -87,7 +86,7 @@ fn windows(root: &Path, tokenizer: &HfTokenizer) -> Vec<Vec<TokenId>> {
 
 /// Each key's share of windows with p ≤ nominal.
 fn rates(spec: &Spec, tokenizer: &HfTokenizer, windows: &[Vec<TokenId>]) -> Vec<f64> {
-    let law = Law::new(spec.scheme().null()).unwrap();
+    let law = Law::new(spec.scheme().null(8192)).unwrap();
     let nominal = LogP::from_p(NOMINAL).unwrap();
     let (next, rates) = (Mutex::new(0), Mutex::new(Vec::new()));
     let work = || {
@@ -123,12 +122,5 @@ fn rates(spec: &Spec, tokenizer: &HfTokenizer, windows: &[Vec<TokenId>]) -> Vec<
 fn mark(number: u64, spec: &Spec, tokenizer: &HfTokenizer) -> Watermark {
     let mut key = *blake3::hash(&(1 << 40 | number).to_le_bytes()).as_bytes();
     let vocabulary = Vocabulary { tokenizer: tokenizer.hash(), size: 8192, special: Vec::new() };
-    Watermark::new(
-        &Key::take(&mut key),
-        PrfVariant::TouchmarkV1,
-        spec,
-        &vocabulary,
-        Repeats::ScoreOnce,
-    )
-    .unwrap()
+    Watermark::new(&Key::take(&mut key), spec.prf(), spec, &vocabulary, Repeats::ScoreOnce).unwrap()
 }

@@ -15,13 +15,12 @@ use touchmark::engine::Decoder;
 use touchmark::generate::{Answer, Ends, Request, generate};
 use touchmark::keys::Key;
 use touchmark::lm::{Chunk, LanguageModel, Want};
-use touchmark::prf::PrfVariant;
 use touchmark::sampling::{Sampling, entropy};
 use touchmark::schemes::{Gumbel, Kgw, KgwSeeding, Spec, Sweet, SynthId, Unigram, Weighting};
 use touchmark::stats::{LogP, rate_at_p};
 use touchmark::tokenizer::HfTokenizer;
 use touchmark::tokens::{TokenId, Tokenize};
-use touchmark::watermark::{Repeats, Vocabulary, Watermark};
+use touchmark::watermark::{Repeats, Text, Vocabulary, Watermark};
 
 const TEXTS: usize = 500;
 const LENGTHS: [usize; 4] = [50, 100, 200, 400];
@@ -51,14 +50,8 @@ fn main() {
                     size: 8192,
                     special: tokenizer.special_ids().to_vec(),
                 };
-                Watermark::new(
-                    &Key::take(&mut key),
-                    PrfVariant::TouchmarkV1,
-                    &spec,
-                    &vocabulary,
-                    repeats,
-                )
-                .unwrap()
+                Watermark::new(&Key::take(&mut key), spec.prf(), &spec, &vocabulary, repeats)
+                    .unwrap()
             })
             .collect();
         let written = write(&mut model, &tokenizer, &prompts, &marks);
@@ -147,7 +140,7 @@ fn row(
     written: &[Vec<TokenId>],
     marks: &[Watermark],
 ) -> serde_json::Value {
-    let law = Law::new(spec.scheme().null()).unwrap();
+    let law = Law::new(spec.scheme().null(8192)).unwrap();
     let (mut p, mut values): (Vec<LogP>, Vec<f64>) = (Vec::new(), Vec::new());
     for (ids, mark) in written.iter().zip(marks) {
         // What a reader has is the text: its ids need not be those that were written.
@@ -157,7 +150,7 @@ fn row(
         } else {
             Vec::new()
         };
-        let evidence = mark.score_gated(&read, &gate);
+        let evidence = mark.score_text(&Text::gated(&read, &gate));
         p.push(law.tail(evidence.sum(), evidence.scored() as u64).unwrap());
         values.extend(evidence.values);
     }

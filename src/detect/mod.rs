@@ -16,8 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::profile::Reference;
 use crate::stats::{Alternative, Family, LogP, StatsError};
-use crate::tokens::TokenId;
-use crate::watermark::{Evidence, Watermark};
+use crate::watermark::{Evidence, Text, Watermark};
 
 pub use reference::{DEFAULT_ENTROPY, expected_evidence};
 pub use report::Row;
@@ -92,7 +91,7 @@ impl Detector {
         if !(fpr > 0.0 && fpr < 1.0) {
             return Err(DetectError::Fpr { got: fpr });
         }
-        let law = Law::new(watermark.null())?;
+        let law = Law::new(watermark.null().clone())?;
         Ok(Self { watermark, law, fpr, family, reference, enough: OnceLock::new() })
     }
 
@@ -111,12 +110,12 @@ impl Detector {
         self.fpr.log10()
     }
 
-    /// Examines a text given as ids. `entropies` as in [`Watermark::score_gated`]; empty for schemes without a gate.
+    /// Examines a text.
     ///
     /// # Errors
     /// [`DetectError::Stats`] never happens for the evidence of a scheme; it is passed on rather than hidden.
-    pub fn detect(&self, tokens: &[TokenId], entropies: &[f64]) -> Result<Detection, DetectError> {
-        let evidence = self.watermark.score_gated(tokens, entropies);
+    pub fn detect(&self, text: &Text<'_>) -> Result<Detection, DetectError> {
+        let evidence = self.watermark.score_text(text);
         let (sum, scored) = (evidence.sum(), evidence.scored() as u64);
         let p = self.law.tail(sum, scored)?;
         let corrected = self.family.correct(p);

@@ -1,12 +1,11 @@
 //! What evidence to expect of marked text, without a model: the scheme marks draws from distributions of stated entropy.
 
 use crate::keys::Key;
-use crate::prf::PrfVariant;
 use crate::profile::Reference;
 use crate::sampling::{Candidates, Sampler, Sampling, entropy};
 use crate::schemes::{Pick, Spec, SpecError};
 use crate::tokens::{TokenId, TokenizerHash};
-use crate::watermark::{Marked, Repeats, Vocabulary, Watermark};
+use crate::watermark::{Marked, Repeats, Text, Vocabulary, Watermark};
 
 /// Mean and standard deviation of one scored token's evidence when `spec` marks text whose next-token distributions are
 /// Zipf laws over 1,024 tokens, their entropies exponentially distributed with mean `mean_entropy` nats.
@@ -18,9 +17,14 @@ use crate::watermark::{Marked, Repeats, Vocabulary, Watermark};
 pub fn expected_evidence(spec: &Spec, mean_entropy: f64) -> Result<Reference, SpecError> {
     let vocabulary =
         Vocabulary { tokenizer: TokenizerHash([0; 32]), size: SIZE as u32, special: Vec::new() };
-    let key = Key::take(&mut [7; 32]);
-    let watermark =
-        Watermark::new(&key, PrfVariant::TouchmarkV1, spec, &vocabulary, Repeats::ScoreOnce)?;
+    let key = match spec.key_numbers() {
+        None => Key::take(&mut [7; 32]),
+        Some(count) => {
+            Key::of_numbers((0..count as u64).map(|i| 0x9E37_79B9_7F4A_7C15 ^ i).collect())
+                .map_err(|_| SpecError::KeyLength { got: count })?
+        }
+    };
+    let watermark = Watermark::new(&key, spec.prf(), spec, &vocabulary, Repeats::ScoreOnce)?;
     let mut values = Vec::with_capacity(RUNGS * DRAWS);
     for rung in 0..RUNGS {
         let target = -mean_entropy * (1.0 - (rung as f64 + 0.5) / RUNGS as f64).ln();
@@ -48,13 +52,14 @@ fn one_token(watermark: &Watermark, logits: &[f32], number: u32) -> Option<f64> 
     let mut candidates = Candidates::default();
     candidates.load(logits);
     let nats = entropy(logits);
-    let token = match watermark.embedder().mark(&text, &mut candidates, Some(nats), sampler.noise())
-    {
-        Marked::Yes(Pick::Token(token)) => token,
-        Marked::Yes(Pick::Sample) | Marked::No(_) => sampler.choose(&mut candidates),
-    };
+    let token =
+        match watermark.embedder(&[]).mark(&text, &mut candidates, Some(nats), sampler.noise()) {
+            Marked::Yes(Pick::Token(token)) => token,
+            Marked::Yes(Pick::Sample) | Marked::No(_) => sampler.choose(&mut candidates),
+        };
     text.push(token);
-    watermark.score_gated(&text, &vec![nats; text.len()]).values.last().copied()
+    let entropies = vec![nats; text.len()];
+    watermark.score_text(&Text::gated(&text, &entropies)).values.last().copied()
 }
 
 /// Logits of p_r ∝ r^−s with s chosen for the entropy.

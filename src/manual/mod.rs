@@ -9,6 +9,7 @@
 //! - [`formats`]: the PRF's bytes, profiles, key files, rows
 
 pub mod defaults;
+pub mod engines;
 pub mod formats;
 pub mod models;
 pub mod performance;

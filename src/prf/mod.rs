@@ -2,18 +2,27 @@
 //!
 //! [`Prf::at`] makes the [`Draw`] of one position from what was written before it. Marking and scoring both receive a
 //! `&Draw`; neither seeds nor hashes anything. [`Prf::walk`] gives the draws of a whole text, many positions at a time,
-//! and is tested to equal `at` on every prefix.
+//! and is tested to equal `at` on every prefix. What the first draws of an answer read is told by its [`Start`].
+//!
+//! `native` is this project's own function; the others ([`PeerPrf`]) are those of other engines, bit for bit, so that
+//! their marks can be read and made.
 //!
 //! Called by `watermark` only. Never knows what a scheme does with the words, and never touches a device's generator.
 
 mod lanes;
+mod mt19937;
 mod native;
+mod peer;
+mod philox;
 
 use native::{Batch, Native, Seed};
 use serde::{Deserialize, Serialize};
 
 use crate::keys::Key;
 use crate::tokens::{TokenId, TokenizerHash};
+use peer::{Peer, State};
+
+pub use peer::{Before, Frame, PeerPrf, PrfError, Start};
 
 /// Stream of the first (or only) key's words.
 pub const KEY_A: u32 = 0;
@@ -28,6 +37,9 @@ pub enum PrfVariant {
     #[default]
     #[serde(rename = "touchmark-v1")]
     TouchmarkV1,
+    /// Philox4x32-10 as vLLM 0.33.0 uses it.
+    #[serde(rename = "philox4x32-10-v1")]
+    Philox4x32V1,
 }
 
 impl PrfVariant {
@@ -35,6 +47,7 @@ impl PrfVariant {
     pub fn name(self) -> &'static str {
         match self {
             Self::TouchmarkV1 => "touchmark-v1",
+            Self::Philox4x32V1 => "philox4x32-10-v1",
         }
     }
 }
@@ -97,14 +110,39 @@ pub struct SeedId(pub u64);
 
 /// A keyed pseudo-random function over contexts and tokens.
 pub struct Prf {
-    native: Native,
+    function: Function,
     seeding: Seeding,
+    frame: Frame,
+}
+
+enum Function {
+    Native(Native),
+    Peer(Box<dyn Peer>),
 }
 
 impl Prf {
-    /// The function of `key` for one purpose.
-    pub fn new(key: &Key, purpose: &Purpose<'_>, seeding: Seeding) -> Self {
-        Self { native: Native::new(key, purpose), seeding }
+    /// This project's function of `key`, for one purpose.
+    ///
+    /// # Errors
+    /// [`PrfError::Key`] for the key of another engine.
+    pub fn new(key: &Key, purpose: &Purpose<'_>, seeding: Seeding) -> Result<Self, PrfError> {
+        let own = key.own().ok_or_else(|| PrfError::Key { needed: None, got: key.count() })?;
+        let function = Function::Native(Native::new(own, purpose));
+        Ok(Self { function, seeding, frame: Frame::of_own(seeding.width()) })
+    }
+
+    /// Another engine's function of `key` over a vocabulary of `vocab_size` tokens.
+    ///
+    /// # Errors
+    /// [`PrfError`]: a key of another form, or parameters that the function does not take.
+    pub fn of_peer(
+        key: &Key,
+        peer: &PeerPrf,
+        seeding: Seeding,
+        vocab_size: u32,
+    ) -> Result<Self, PrfError> {
+        let function = Function::Peer(peer.build(key, vocab_size)?);
+        Ok(Self { function, seeding, frame: peer.frame() })
     }
 
     /// How seeds are made.
@@ -112,33 +150,82 @@ impl Prf {
         self.seeding
     }
 
-    /// The draw for the token that follows `history`, the output ids so far. `None` while they are fewer than the
-    /// context width: the prompt never takes part, and padding would give every answer the same first draw.
+    /// What stands before the first id of a text, for the draws of its first positions.
+    pub fn lead(&self, start: Start<'_>) -> Vec<TokenId> {
+        self.frame.lead(start)
+    }
+
+    /// The draw for the token that follows `history`: what [`lead`](Self::lead) gives for `start`, then the output so far.
+    /// `None` where the context is incomplete.
+    ///
+    /// Our own function wants the whole context in the output: the prompt never takes part, and padding would give every
+    /// answer the same first draw.
+    pub fn at_start<'a>(&'a self, history: &'a [TokenId], start: Start<'_>) -> Option<Draw<'a>> {
+        Some(Draw(self.origin(self.frame.context(history, start)?)))
+    }
+
+    /// The same for a text that may begin anywhere in an answer.
     pub fn at<'a>(&'a self, history: &'a [TokenId]) -> Option<Draw<'a>> {
-        let context = &history[history.len().checked_sub(self.seeding.width())?..];
-        Some(Draw(self.origin(context)))
+        self.at_start(history, Start::Fragment)
     }
 
     fn origin<'a>(&'a self, context: &'a [TokenId]) -> Origin<'a> {
+        let native = match &self.function {
+            Function::Native(native) => native,
+            Function::Peer(peer) => {
+                return Origin::Peer { peer: &**peer, state: peer.state(context) };
+            }
+        };
         match self.seeding {
-            Seeding::Fixed | Seeding::Left { .. } => Origin::Stream(self.native.left_seed(context)),
-            Seeding::Min { .. } => Origin::Stream(self.native.min_seed(context)),
-            Seeding::SelfAnchored { .. } => Origin::Anchored { native: &self.native, context },
+            Seeding::Fixed | Seeding::Left { .. } => Origin::Stream(native.left_seed(context)),
+            Seeding::Min { .. } => Origin::Stream(native.min_seed(context)),
+            Seeding::SelfAnchored { .. } => Origin::Anchored { native, context },
         }
     }
 
-    /// Calls `visit(position, draw)` for every position of `tokens` that has a draw. Each draw equals
-    /// `self.at(&tokens[..position])` and already holds the words of `streams` for the token at its position.
+    /// Calls `visit(position, draw)` for every position of `tokens` that has a draw. Each draw equals that of
+    /// [`at_start`](Self::at_start) and already holds the words of `streams` for the token at its position.
     ///
-    /// `streams` has at most two entries.
+    /// `streams` has at most two entries for our own function.
     pub fn walk(
         &self,
+        start: Start<'_>,
+        tokens: &[TokenId],
+        streams: &[u32],
+        mut visit: impl FnMut(usize, &Draw<'_>),
+    ) {
+        match &self.function {
+            Function::Native(native) => self.walk_natively(native, tokens, streams, visit),
+            Function::Peer(peer) => {
+                let lead = self.lead(start);
+                let window = [&lead, tokens].concat();
+                let mut batch = Vec::with_capacity(peer::BATCH);
+                for first in (0..tokens.len()).step_by(peer::BATCH) {
+                    batch.clear();
+                    for position in first..tokens.len().min(first + peer::BATCH) {
+                        let history = &window[..lead.len() + position];
+                        if let Some(context) = self.frame.context(history, start) {
+                            batch.push((position, peer.state(context), tokens[position]));
+                        }
+                    }
+                    peer.warm(&batch);
+                    for &(position, state, _) in &batch {
+                        visit(position, &Draw(Origin::Peer { peer: &**peer, state }));
+                    }
+                }
+            }
+        }
+    }
+
+    fn walk_natively(
+        &self,
+        native: &Native,
         tokens: &[TokenId],
         streams: &[u32],
         mut visit: impl FnMut(usize, &Draw<'_>),
     ) {
         let width = self.seeding.width();
-        let mut batch = Batch::new(&self.native, self.seeding, streams);
+        let mut batch = Batch::new(native, self.seeding, streams);
         for first in (width..tokens.len()).step_by(lanes::LANES) {
             let count = lanes::LANES.min(tokens.len() - first);
             batch.run(&tokens[first - width..first + count]);
@@ -167,23 +254,30 @@ enum Origin<'a> {
     Anchored { native: &'a Native, context: &'a [TokenId] },
     /// A lane of a batch holds the seed and words of one token; the others are found as above.
     Lane { batch: &'a Batch<'a>, lane: usize, context: &'a [TokenId], prf: &'a Prf },
+    /// Another engine's function, with what it made of the context.
+    Peer { peer: &'a dyn Peer, state: State },
 }
 
 impl Draw<'_> {
-    /// 32 uniform bits for `token`: word `token` of keystream `stream` under the effective seed.
+    /// 32 uniform bits for `token`: word `token` of keystream `stream` under the effective seed. Of an engine that gives
+    /// fewer, they are the highest ones; of one that draws lists of tokens, 0 for a token on the list, else 2³²−1.
     pub fn word(&self, token: TokenId, stream: u32) -> u32 {
-        if let Origin::Lane { batch, lane, .. } = self.0
-            && batch.token(lane) == token
-            && let Some(word) = batch.word(lane, stream)
-        {
-            return word;
+        match &self.0 {
+            Origin::Peer { peer, state } => return peer.word(*state, token, stream),
+            Origin::Lane { batch, lane, .. } if batch.token(*lane) == token => {
+                if let Some(word) = batch.word(*lane, stream) {
+                    return word;
+                }
+            }
+            _ => {}
         }
-        self.seed(token).word(token, stream)
+        self.seed(token).map_or(0, |seed| seed.word(token, stream))
     }
 
     /// The words of `tokens`, or of all tokens from 0 on, as [`word`](Self::word) gives them one by one.
     pub fn words(&self, tokens: Option<&[TokenId]>, stream: u32, out: &mut [u32]) {
         match (&self.0, tokens) {
+            (Origin::Peer { peer, state }, _) => peer.words(*state, tokens, stream, out),
             (Origin::Stream(seed), None) => seed.fill(stream, out),
             (_, None) => (0..).zip(out).for_each(|(token, word)| *word = self.word(token, stream)),
             (_, Some(tokens)) => {
@@ -194,18 +288,23 @@ impl Draw<'_> {
 
     /// What the words of `token` depend on.
     pub fn seed_id(&self, token: TokenId) -> SeedId {
-        match self.0 {
-            Origin::Lane { batch, lane, .. } if batch.token(lane) == token => batch.seed_id(lane),
-            _ => self.seed(token).id(),
+        match &self.0 {
+            Origin::Peer { peer, state } => peer.seed_id(*state, token),
+            Origin::Lane { batch, lane, .. } if batch.token(*lane) == token => batch.seed_id(*lane),
+            _ => self.seed(token).map_or(SeedId(0), |seed| seed.id()),
         }
     }
 
-    fn seed(&self, token: TokenId) -> Seed {
+    /// The seed of our own function; none of another engine's.
+    fn seed(&self, token: TokenId) -> Option<Seed> {
         match self.0 {
-            Origin::Stream(seed) => seed,
-            Origin::Anchored { native, context } => native.anchored_seed(context, token),
-            Origin::Lane { batch, lane, .. } if batch.token(lane) == token => batch.seed(lane),
+            Origin::Stream(seed) => Some(seed),
+            Origin::Anchored { native, context } => Some(native.anchored_seed(context, token)),
+            Origin::Lane { batch, lane, .. } if batch.token(lane) == token => {
+                Some(batch.seed(lane))
+            }
             Origin::Lane { context, prf, .. } => Draw(prf.origin(context)).seed(token),
+            Origin::Peer { .. } => None,
         }
     }
 }

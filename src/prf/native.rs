@@ -21,12 +21,12 @@ pub(super) struct Native {
 
 impl Native {
     /// subkey = BLAKE3-derive(context string, key ‖ u8 length ‖ scheme ‖ BLAKE3(parameters ‖ tokenizer hash ‖ u32 V)).
-    pub fn new(key: &Key, purpose: &Purpose<'_>) -> Self {
+    pub fn new(key: &[u8; Key::LEN], purpose: &Purpose<'_>) -> Self {
         let mut binding = blake3::Hasher::new();
         binding.update(purpose.parameters.as_bytes());
         binding.update(&purpose.tokenizer.0).update(&purpose.vocab_size.to_le_bytes());
         let mut material = Zeroizing::new(Vec::with_capacity(32 + 1 + purpose.scheme.len() + 32));
-        material.extend_from_slice(key.expose());
+        material.extend_from_slice(key);
         material.push(purpose.scheme.len() as u8);
         material.extend_from_slice(purpose.scheme.as_bytes());
         material.extend_from_slice(binding.finalize().as_bytes());
@@ -197,7 +197,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::prf::{KEY_A, KEY_B, Prf};
+    use crate::prf::{KEY_A, KEY_B, Prf, Start};
     use crate::tokens::TokenizerHash;
 
     fn prf(seeding: Seeding) -> Prf {
@@ -207,7 +207,7 @@ mod tests {
             tokenizer: TokenizerHash([9; 32]),
             vocab_size: 50_257,
         };
-        Prf::new(&Key::take(&mut [5; 32]), &purpose, seeding)
+        Prf::new(&Key::take(&mut [5; 32]), &purpose, seeding).unwrap()
     }
 
     fn seedings() -> impl Strategy<Value = Seeding> {
@@ -227,7 +227,7 @@ mod tests {
         fn walk_equals_at(seeding in seedings(), tokens in prop::collection::vec(any::<u32>(), 0..70)) {
             let prf = prf(seeding);
             let mut visited = 0;
-            prf.walk(&tokens, &[KEY_A, KEY_B], |position, fast| {
+            prf.walk(Start::Fragment, &tokens, &[KEY_A, KEY_B], |position, fast| {
                 let token = tokens[position];
                 let plain = prf.at(&tokens[..position]).unwrap();
                 assert_eq!(fast.seed_id(token), plain.seed_id(token));
@@ -269,12 +269,14 @@ mod tests {
             Purpose { vocab_size: 101, ..base },
         ];
         let word = |purpose: &Purpose<'_>| {
-            Prf::new(&key, purpose, Seeding::Left { width: 1 }).at(&[3]).unwrap().word(1, 0)
+            let prf = Prf::new(&key, purpose, Seeding::Left { width: 1 }).unwrap();
+            prf.at(&[3]).unwrap().word(1, 0)
         };
         assert!(others.iter().all(|other| word(other) != word(&base)));
         assert_ne!(
             word(&base),
             Prf::new(&Key::take(&mut [6; 32]), &base, Seeding::Left { width: 1 })
+                .unwrap()
                 .at(&[3])
                 .unwrap()
                 .word(1, 0)

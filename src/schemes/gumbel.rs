@@ -91,7 +91,7 @@ impl Scheme for Gumbel {
         }
     }
 
-    fn null(&self) -> Null {
+    fn null(&self, _: u32) -> Null {
         self.alpha.map_or(Null::Exponential, |alpha| Null::TwoExponentials { alpha })
     }
 

@@ -129,7 +129,7 @@ impl Scheme for Kgw {
         self.greens().evidence(draw, token)
     }
 
-    fn null(&self) -> Null {
+    fn null(&self, _: u32) -> Null {
         self.greens().null()
     }
 

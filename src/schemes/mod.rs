@@ -14,12 +14,14 @@ mod kgw;
 mod sweet;
 mod synthid;
 mod unigram;
+mod vllm;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 pub use crate::prf::{Draw, Seeding};
+use crate::prf::{PeerPrf, PrfError, PrfVariant};
 pub use crate::sampling::{Candidates, Noise};
 use crate::tokens::TokenId;
 
@@ -28,6 +30,7 @@ pub use kgw::{Kgw, KgwSeeding};
 pub use sweet::Sweet;
 pub use synthid::{SynthId, Weighting};
 pub use unigram::Unigram;
+pub use vllm::VllmGumbel;
 
 /// Makes [`Spec`] from the list of schemes: the only place that names them all.
 macro_rules! schemes {
@@ -79,6 +82,8 @@ schemes! {
     SynthId = "synthid",
     /// Green lists where the model is uncertain: Lee et al. 2023.
     Sweet = "sweet",
+    /// vLLM's exponential minimum sampling, with one key or two.
+    VllmGumbel = "vllm-gumbel",
 }
 
 /// One way of marking, as parameters. Implementations hold no key and no state.
@@ -94,7 +99,21 @@ pub trait Scheme: fmt::Debug + Send + Sync {
 
     /// Everything that gives the draw its meaning, as names and exact values; what only shapes the marking (a bias, a
     /// stage) stays out. Two profiles that differ here never share words.
-    fn canonical(&self) -> Vec<(&'static str, u64)>;
+    ///
+    /// Of a scheme of another engine nothing: its [`peer`](Self::peer) says all that its draws depend on.
+    fn canonical(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+
+    /// The function of another engine that gives the draws; `None` is our own.
+    fn peer(&self) -> Option<PeerPrf> {
+        None
+    }
+
+    /// How long marking remembers which draws were used, where it leaves repeats unmarked.
+    fn memory(&self) -> Memory {
+        Memory::Answer
+    }
 
     /// Where in a step [`embed`](Self::embed) acts.
     fn stage(&self) -> Stage;
@@ -113,8 +132,8 @@ pub trait Scheme: fmt::Debug + Send + Sync {
     /// What one token contributes; larger speaks more for the mark.
     fn evidence(&self, draw: &Draw<'_>, token: TokenId) -> f64;
 
-    /// The law of one token's evidence when the text is independent of the key.
-    fn null(&self) -> Null;
+    /// The law of one token's evidence when the text is independent of the key, in a vocabulary of V tokens.
+    fn null(&self, vocab_size: u32) -> Null;
 
     /// Whether, averaged over keys, the marked choice has exactly the model's distribution (up to 2⁻³²).
     fn distortion_free(&self) -> bool;
@@ -134,6 +153,15 @@ pub enum Stage {
     RawLogits,
     /// After temperature, top-k, top-p and min-p.
     AfterTruncation,
+}
+
+/// How long marking remembers the draws of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// To its end.
+    Answer,
+    /// For so many positions, marked or not.
+    Positions(usize),
 }
 
 /// What the sampler does after a scheme has acted.
@@ -218,10 +246,12 @@ pub enum SpecError {
         got: f32,
     },
     /// The context is too narrow or too wide.
-    #[error("context_width is {got}, but must be 1 to {max}", max = Seeding::MAX_WIDTH)]
+    #[error("context_width is {got}, but must be 1 to {max}")]
     Width {
         /// The value.
         got: usize,
+        /// The widest.
+        max: usize,
     },
     /// α is not a probability between 0 and 1.
     #[error("alpha is {got}, but must lie between 0 and 1")]
@@ -249,6 +279,31 @@ pub enum SpecError {
         /// The value.
         got: f64,
     },
+    /// More numbers than a key has.
+    #[error("this scheme wants a key of {got} numbers, but a key has 1 to 256")]
+    KeyLength {
+        /// How many it wants.
+        got: usize,
+    },
+    /// A number of positions that is none.
+    #[error("{name} is 0, but must be 1 or more; leave it out to remember the whole answer")]
+    Memory {
+        /// The parameter.
+        name: &'static str,
+    },
+    /// The profile names another function than the scheme's.
+    #[error("prf = \"{got}\" does not go with scheme \"{scheme}\", whose function is \"{needed}\"")]
+    Variant {
+        /// The scheme.
+        scheme: &'static str,
+        /// Its function.
+        needed: &'static str,
+        /// What the profile says.
+        got: &'static str,
+    },
+    /// The function cannot be made.
+    #[error(transparent)]
+    Prf(#[from] PrfError),
     /// There is no one seed for a position's context, so "a repeated seed" has no use.
     #[error(
         "repeats = \"single-turn\" needs seeds made of the context alone; use \"score-once\" with unigram and with seeding = \"self\""
@@ -258,10 +313,21 @@ pub enum SpecError {
 
 /// Checks a context width.
 fn check_width(got: usize) -> Result<(), SpecError> {
-    if (1..=Seeding::MAX_WIDTH).contains(&got) { Ok(()) } else { Err(SpecError::Width { got }) }
+    let max = Seeding::MAX_WIDTH;
+    if (1..=max).contains(&got) { Ok(()) } else { Err(SpecError::Width { got, max }) }
 }
 
 impl Spec {
+    /// The function that gives the draws.
+    pub fn prf(&self) -> PrfVariant {
+        self.scheme().peer().map_or(PrfVariant::TouchmarkV1, |peer| peer.variant())
+    }
+
+    /// How many 64-bit numbers the key has; `None`: it is one of our own.
+    pub fn key_numbers(&self) -> Option<usize> {
+        self.scheme().peer().map(|peer| peer.key_numbers())
+    }
+
     /// The canonical parameters as text, one `name=value` line each, values in decimal: part of the PRF's key
     /// derivation and so of a published format.
     pub fn canonical(&self) -> String {

@@ -84,7 +84,7 @@ impl Scheme for Sweet {
         self.greens().evidence(draw, token)
     }
 
-    fn null(&self) -> Null {
+    fn null(&self, _: u32) -> Null {
         self.greens().null()
     }
 

@@ -130,7 +130,7 @@ impl Scheme for SynthId {
         }
     }
 
-    fn null(&self) -> Null {
+    fn null(&self, _: u32) -> Null {
         match self.weighting {
             Weighting::Mean => Null::Binomial { trials: self.depth, p: 0.5 },
             Weighting::WeightedMean => Null::WeightedBits {

@@ -77,7 +77,7 @@ impl Scheme for Unigram {
         self.greens().evidence(draw, token)
     }
 
-    fn null(&self) -> Null {
+    fn null(&self, _: u32) -> Null {
         self.greens().null()
     }
 

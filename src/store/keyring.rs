@@ -38,14 +38,41 @@ struct KeyFile {
     secret: Secret,
 }
 
-/// 64 hexadecimal digits that are wiped and never shown.
+/// A key as text, wiped and never shown: 64 hexadecimal digits, or another engine's numbers in decimal.
 #[derive(Serialize, Deserialize)]
-#[serde(transparent)]
-struct Secret(String);
+#[serde(untagged)]
+enum Secret {
+    Own(String),
+    Numbers(Vec<String>),
+}
+
+impl Secret {
+    fn of(key: &Key) -> Self {
+        match (key.own(), key.numbers()) {
+            (Some(bytes), _) => Self::Own(blake3::Hash::from_bytes(*bytes).to_hex().to_string()),
+            (None, numbers) => {
+                Self::Numbers(numbers.unwrap_or_default().iter().map(u64::to_string).collect())
+            }
+        }
+    }
+
+    fn key(&self) -> Option<Key> {
+        match self {
+            Self::Own(hex) => Key::from_hex(hex).ok(),
+            Self::Numbers(numbers) => {
+                let numbers = numbers.iter().map(|number| number.parse().ok());
+                Key::of_numbers(numbers.collect::<Option<_>>()?).ok()
+            }
+        }
+    }
+}
 
 impl Drop for Secret {
     fn drop(&mut self) {
-        self.0.zeroize();
+        match self {
+            Self::Own(hex) => hex.zeroize(),
+            Self::Numbers(numbers) => numbers.zeroize(),
+        }
     }
 }
 
@@ -88,8 +115,13 @@ impl Store {
         check_mode(file, 0o600)?;
         let text = Zeroizing::new(super::read(file)?);
         let exported = toml::from_str::<KeyFile>(&text).ok();
-        let secret = exported.as_ref().map_or_else(|| text.trim(), |exported| &exported.secret.0);
-        let key = Key::from_hex(secret)?;
+        let key = match &exported {
+            Some(exported) => exported
+                .secret
+                .key()
+                .ok_or_else(|| StoreError::KeyFile { path: file.to_owned() })?,
+            None => Key::from_hex(text.trim())?,
+        };
         self.add_key(
             id.or_else(|| exported.as_ref().map(|exported| exported.id.clone())),
             &key,
@@ -97,7 +129,16 @@ impl Store {
         )
     }
 
-    fn add_key(&self, id: Option<KeyId>, key: &Key, now: Timestamp) -> Result<KeyInfo, StoreError> {
+    /// Keeps a key, under a random name if none is given.
+    ///
+    /// # Errors
+    /// As [`new_key`](Self::new_key).
+    pub fn add_key(
+        &self,
+        id: Option<KeyId>,
+        key: &Key,
+        now: Timestamp,
+    ) -> Result<KeyInfo, StoreError> {
         let salt = Salt::generate()?;
         let file = KeyFile {
             schema: 1,
@@ -106,7 +147,7 @@ impl Store {
             retired: None,
             commitment: key.commitment(&salt),
             salt: blake3::Hash::from_bytes(salt.0).to_hex().to_string(),
-            secret: Secret(blake3::Hash::from_bytes(*key.expose()).to_hex().to_string()),
+            secret: Secret::of(key),
         };
         self.check_keyring()?;
         create(&self.key_path(&file.id), Self::key_text(&file)?.as_bytes(), Access::Owner)?;
@@ -119,7 +160,7 @@ impl Store {
     /// [`StoreError::NoKey`] with the names there are; [`StoreError::Loose`] when others could read it.
     pub fn key(&self, id: &KeyId) -> Result<Key, StoreError> {
         let (path, file) = self.key_file(id)?;
-        Key::from_hex(&file.secret.0).map_err(|_| StoreError::KeyFile { path })
+        file.secret.key().ok_or(StoreError::KeyFile { path })
     }
 
     /// What may be shown of a key.

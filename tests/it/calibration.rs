@@ -10,15 +10,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use touchmark::detect::Law;
-use touchmark::prf::PrfVariant;
 use touchmark::sampling::Noise;
 use touchmark::schemes::{Gumbel, Kgw, KgwSeeding, Null, Spec, Sweet, SynthId, Unigram, Weighting};
 use touchmark::stats::{binomial_sf_ge, ks_uniform, randomised_p};
 use touchmark::tokenizer::HfTokenizer;
 use touchmark::tokens::{TokenId, Tokenize};
-use touchmark::watermark::{Repeats, Vocabulary, Watermark};
+use touchmark::watermark::{Repeats, Text, Vocabulary, Watermark};
 
-use crate::common::key;
+use crate::common::key_for;
 
 const WINDOW: usize = 200;
 const LEVELS: [f64; 3] = [0.05, 0.01, 0.001];
@@ -134,7 +133,7 @@ fn p_values(
         size: 8192,
         special: tokenizer.special_ids().to_vec(),
     };
-    let law = Law::new(cell.spec.scheme().null()).unwrap();
+    let law = Law::new(cell.spec.scheme().null(8192)).unwrap();
     let rows = parallel(texts.len(), |at| {
         let text = &texts[at];
         // A gate that depends on the text alone, as a model's entropies do.
@@ -142,16 +141,10 @@ fn p_values(
             text.iter().map(|id| f64::from(id.wrapping_mul(2_654_435_761) >> 24) / 100.0).collect();
         let mut noise = Noise::new(first_key, at as u64);
         let p = |k: usize| {
-            let key = key(first_key + (at * keys + k) as u64);
-            let mark = Watermark::new(
-                &key,
-                PrfVariant::TouchmarkV1,
-                &cell.spec,
-                &vocabulary,
-                cell.repeats,
-            )
-            .unwrap();
-            let evidence = mark.score_gated(text, &gate);
+            let key = key_for(first_key + (at * keys + k) as u64, &cell.spec);
+            let mark = Watermark::new(&key, cell.spec.prf(), &cell.spec, &vocabulary, cell.repeats)
+                .unwrap();
+            let evidence = mark.score_text(&Text::gated(text, &gate));
             randomised(&law, evidence.sum(), evidence.scored() as u64, noise.uniform())
         };
         (0..keys).map(p).collect::<Vec<f64>>()
@@ -175,7 +168,8 @@ fn randomised(law: &Law, sum: f64, scored: u64, uniform: f64) -> f64 {
 fn check(name: &str, spec: &Spec, p: &[f64], cells: usize) -> Vec<String> {
     let alpha = FAMILY_WISE / (cells as f64 * (LEVELS.len() + 1) as f64);
     let pairs = p.len() as u64;
-    let bound = matches!(spec.scheme().null(), Null::Exponential | Null::TwoExponentials { .. });
+    let bound =
+        matches!(spec.scheme().null(8192), Null::Exponential | Null::TwoExponentials { .. });
     let mut faults = Vec::new();
     let mut rates = Vec::new();
     for level in LEVELS {

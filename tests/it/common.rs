@@ -4,7 +4,6 @@ use std::convert::Infallible;
 
 use touchmark::keys::Key;
 use touchmark::lm::{Chunk, LanguageModel, LmError, LogitSink, SeqId, Want};
-use touchmark::prf::PrfVariant;
 use touchmark::schemes::Spec;
 use touchmark::tokens::{Encoding, TokenId, Tokenize, TokenizeError, TokenizerHash};
 use touchmark::watermark::{Repeats, Vocabulary, Watermark};
@@ -15,12 +14,20 @@ pub fn key(number: u64) -> Key {
     Key::take(&mut bytes)
 }
 
+/// The same, as a scheme wants it.
+pub fn key_for(number: u64, spec: &Spec) -> Key {
+    let Some(count) = spec.key_numbers() else { return key(number) };
+    let hash = |i: usize| blake3::hash(&[number.to_le_bytes(), i.to_le_bytes()].concat());
+    let first = |i| hash(i).as_bytes()[..8].iter().fold(0, |n, &byte| n << 8 | u64::from(byte));
+    Key::of_numbers((0..count).map(first).collect()).unwrap()
+}
+
 pub fn vocabulary(size: u32) -> Vocabulary {
     Vocabulary { tokenizer: TokenizerHash([3; 32]), size, special: Vec::new() }
 }
 
 pub fn watermark(number: u64, spec: &Spec, size: u32, repeats: Repeats) -> Watermark {
-    Watermark::new(&key(number), PrfVariant::TouchmarkV1, spec, &vocabulary(size), repeats).unwrap()
+    Watermark::new(&key_for(number, spec), spec.prf(), spec, &vocabulary(size), repeats).unwrap()
 }
 
 /// Logits are a function of the position and the last id: no weights, and some forty likely tokens of 4,096.

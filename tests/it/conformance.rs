@@ -10,7 +10,7 @@ use touchmark::sampling::{Candidates, Noise, Sampler, Sampling, entropy};
 use touchmark::schemes::{Pick, Spec, Stage};
 use touchmark::stats::{Family, binomial_sf_ge, gamma_sf_ge};
 use touchmark::tokens::TokenId;
-use touchmark::watermark::{Marked, Repeats, Watermark};
+use touchmark::watermark::{Marked, Repeats, Text, Watermark};
 
 use crate::common::{Letters, ToyModel, watermark};
 
@@ -56,10 +56,10 @@ fn marked_text_is_detected_and_unmarked_is_not() {
         let plain = write(None, 400, 7);
         assert!(marked.marked > 380, "{spec:?}: {:?}", marked.unmarked);
         let detector = detector(mark);
-        let found = detector.detect(&marked.ids, &entropies(&marked.ids)).unwrap();
+        let found = detector.detect(&Text::gated(&marked.ids, &entropies(&marked.ids))).unwrap();
         assert_eq!(found.verdict, Verdict::Detected, "{spec:?}: log10 p {}", found.p);
         // A false alarm here has probability 1e-6 for each of a few examples; the seed is fixed.
-        let found = detector.detect(&plain.ids, &entropies(&plain.ids)).unwrap();
+        let found = detector.detect(&Text::gated(&plain.ids, &entropies(&plain.ids))).unwrap();
         assert_ne!(found.verdict, Verdict::Detected, "{spec:?}: log10 p {}", found.p);
     }
 }
@@ -71,7 +71,7 @@ fn skipping_repeats_marks_what_the_scorer_counts() {
     for spec in Spec::examples().into_iter().filter(shared) {
         let mark = watermark(2, &spec, V, Repeats::SingleTurn);
         let output = write(Some(&mark), 300, 8);
-        let evidence = mark.score_gated(&output.ids, &entropies(&output.ids));
+        let evidence = mark.score_text(&Text::gated(&output.ids, &entropies(&output.ids)));
         assert_eq!(evidence.scored(), output.marked, "{spec:?}");
     }
 }
@@ -85,7 +85,7 @@ fn other_keys_see_nothing() {
         let gate = entropies(&marked.ids);
         let below = (1000..1400).filter(|&number| {
             let detector = detector(watermark(number, &spec, V, Repeats::ScoreOnce));
-            detector.detect(&marked.ids, &gate).unwrap().p.p() <= 0.05
+            detector.detect(&Text::gated(&marked.ids, &gate)).unwrap().p.p() <= 0.05
         });
         let below = below.count() as u64;
         assert!(
@@ -143,7 +143,7 @@ fn marked_choices(mark: &Watermark, spec: &Spec, logits: &[f32], fixed: bool) ->
         };
         let context: Vec<TokenId> = (0..width).map(|i| number * 16 + i).collect();
         candidates.load(logits);
-        let pick = mark.embedder().mark(&context, &mut candidates, Some(9.0), sampler.noise());
+        let pick = mark.embedder(&[]).mark(&context, &mut candidates, Some(9.0), sampler.noise());
         let token = match pick {
             Marked::Yes(Pick::Token(token)) => token,
             Marked::Yes(Pick::Sample) => sampler.choose(&mut candidates),
@@ -167,11 +167,11 @@ fn impossible_tokens_are_never_chosen() {
             let context: Vec<TokenId> = (0..15).map(|i| number * 15 + i).collect();
             let mut candidates = Candidates::default();
             candidates.load(&logits);
-            let token = match mark.embedder().mark(&context, &mut candidates, Some(9.0), &mut noise)
-            {
-                Marked::Yes(Pick::Token(token)) => token,
-                _ => sampler.choose(&mut candidates),
-            };
+            let token =
+                match mark.embedder(&[]).mark(&context, &mut candidates, Some(9.0), &mut noise) {
+                    Marked::Yes(Pick::Token(token)) => token,
+                    _ => sampler.choose(&mut candidates),
+                };
             assert!([7, 39].contains(&token), "{spec:?} chose {token}");
             assert!(candidates.probabilities().iter().all(|p| p.is_finite()), "{spec:?}");
         }
@@ -197,14 +197,14 @@ fn truncated_candidates_read_their_own_words() {
                 (0..candidates.len()).map(|entry| candidates.id(entry)).collect();
             assert_eq!(allowed.len(), 12);
             let token =
-                match mark.embedder().mark(&ids, &mut candidates, Some(9.0), sampler.noise()) {
+                match mark.embedder(&[]).mark(&ids, &mut candidates, Some(9.0), sampler.noise()) {
                     Marked::Yes(Pick::Token(token)) => token,
                     _ => sampler.choose(&mut candidates),
                 };
             assert!(allowed.contains(&token));
             ids.push(token);
         }
-        let found = detector(mark).detect(&ids, &[]).unwrap();
+        let found = detector(mark).detect(&Text::of(&ids)).unwrap();
         assert_eq!(found.verdict, Verdict::Detected, "{spec:?}: log10 p {}", found.p);
     }
 }
@@ -226,7 +226,8 @@ fn specs_survive_files_and_have_names_of_their_own() {
         assert_eq!(serde_json::from_str::<Spec>(&json).unwrap(), spec);
         let text = toml::to_string(&spec).unwrap();
         assert_eq!(toml::from_str::<Spec>(&text).unwrap(), spec);
-        assert!(canonical.insert(format!("{} {}", spec.name(), spec.canonical())), "{spec:?}");
+        let draws = (spec.name(), spec.canonical(), format!("{:?}", spec.scheme().peer()));
+        assert!(canonical.insert(draws), "{spec:?}");
         assert!(serde_json::from_str::<Spec>(&json.replace('}', ",\"typo\":1}")).is_err());
         assert_eq!(Spec::usual(spec.name()).unwrap().name(), spec.name());
     }

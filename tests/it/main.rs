@@ -25,6 +25,7 @@ mod gguf;
 mod highest;
 #[cfg(all(feature = "hub", unix))]
 mod hub;
+mod peers;
 #[cfg(all(feature = "engine", feature = "tokenizer"))]
 mod power;
 mod prf;

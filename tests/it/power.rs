@@ -6,13 +6,12 @@ use std::path::Path;
 use touchmark::detect::{Detector, Verdict};
 use touchmark::engine::Decoder;
 use touchmark::generate::{Answer, Ends, Request, generate};
-use touchmark::prf::PrfVariant;
 use touchmark::sampling::Sampling;
 use touchmark::schemes::Spec;
 use touchmark::stats::Family;
 use touchmark::tokenizer::HfTokenizer;
 use touchmark::tokens::Tokenize;
-use touchmark::watermark::{Repeats, Vocabulary, Watermark};
+use touchmark::watermark::{Repeats, Text, Vocabulary, Watermark};
 
 use crate::common::key;
 
@@ -31,15 +30,8 @@ fn the_bundled_models_marks_are_found() {
     };
     for name in ["kgw", "gumbel", "synthid"] {
         let spec = Spec::usual(name).unwrap();
-        let mark = |text| {
-            Watermark::new(
-                &key(text),
-                PrfVariant::TouchmarkV1,
-                &spec,
-                &vocabulary,
-                Repeats::ScoreOnce,
-            )
-        };
+        let mark =
+            |text| Watermark::new(&key(text), spec.prf(), &spec, &vocabulary, Repeats::ScoreOnce);
         let marks: Vec<Watermark> = (0..24).map(|text| mark(text).unwrap()).collect();
         let requests: Vec<Request> = (0..24)
             .map(|stream| Request {
@@ -62,7 +54,7 @@ fn the_bundled_models_marks_are_found() {
         let found = texts.iter().zip(marks).filter(|(text, _)| !text.is_empty()).filter_map(
             |(text, mark)| {
                 let ids = tokenizer.encode(text).unwrap().ids;
-                Detector::new(mark, 1e-6, Family::one(), None).unwrap().detect(&ids, &[]).ok()
+                Detector::new(mark, 1e-6, Family::one(), None).unwrap().detect(&Text::of(&ids)).ok()
             },
         );
         let found = found.filter(|detection| detection.verdict == Verdict::Detected).count();

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use touchmark::keys::Key;
-use touchmark::prf::{Prf, Purpose, Seeding};
+use touchmark::prf::{Prf, Purpose, Seeding, Start};
 use touchmark::tokens::TokenizerHash;
 
 #[derive(Deserialize)]
@@ -46,7 +46,7 @@ fn golden_words() {
             "min" => Seeding::Min { width },
             _ => Seeding::SelfAnchored { width },
         };
-        let prf = Prf::new(&key, &purpose, seeding);
+        let prf = Prf::new(&key, &purpose, seeding).unwrap();
         let draw = prf.at(&case.context).unwrap();
         assert_eq!(
             (draw.seed_id(case.token).0, draw.word(case.token, case.stream)),
@@ -54,7 +54,9 @@ fn golden_words() {
         );
         let text = [case.context.as_slice(), &[case.token]].concat();
         let mut read = Vec::new();
-        prf.walk(&text, &[case.stream], |_, draw| read.push(draw.word(case.token, case.stream)));
+        prf.walk(Start::Fragment, &text, &[case.stream], |_, draw| {
+            read.push(draw.word(case.token, case.stream))
+        });
         assert_eq!(read, [case.word]);
     }
     assert_eq!(golden.cases.len(), 60);

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use touchmark::detect::{Detector, expected_evidence};
+use touchmark::keys::Key;
 use touchmark::profile::{Profile, TokenizerPin};
 use touchmark::schemes::Spec;
 use touchmark::stats::Family;
@@ -42,7 +43,7 @@ pub fn new_profile(
     tokenizer: &TokenizerSource,
 ) -> anyhow::Result<Profile> {
     let now = now();
-    touchmark::watermark::check(&new.scheme, new.repeats)?;
+    touchmark::watermark::check(&new.scheme, new.repeats, new.scheme.prf())?;
     match store.profile(&new.id) {
         Err(StoreError::NoProfile { .. }) => {}
         found => {
@@ -53,7 +54,7 @@ pub fn new_profile(
     HfTokenizer::from_bytes(&tokenizer.file)?;
     let key = match &new.key {
         Some(id) => store.key_info(&id.parse()?)?,
-        None => store.new_key(None, now)?,
+        None => store.add_key(None, &fresh_key(&new.scheme)?, now)?,
     };
     if key.retired.is_some() {
         bail!("key \"{}\" is retired; choose another", key.id);
@@ -64,7 +65,7 @@ pub fn new_profile(
         schema: Profile::SCHEMA,
         id: new.id,
         key_id: key.id,
-        prf: Default::default(),
+        prf: new.scheme.prf(),
         repeats: new.repeats,
         created: now,
         valid_from: None,
@@ -79,6 +80,13 @@ pub fn new_profile(
     };
     store.add_profile(&profile)?;
     Ok(profile)
+}
+
+fn fresh_key(scheme: &Spec) -> anyhow::Result<Key> {
+    Ok(match scheme.key_numbers() {
+        None => Key::generate()?,
+        Some(count) => Key::generate_numbers(count)?,
+    })
 }
 
 /// The default profile; the first use makes it, with a key, and says where.

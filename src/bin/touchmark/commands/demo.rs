@@ -10,7 +10,7 @@ use touchmark::detect::{Detector, Verdict};
 use touchmark::generate::{Answer, Request, generate};
 use touchmark::sampling::Sampling;
 use touchmark::tokens::Tokenize;
-use touchmark::watermark::Watermark;
+use touchmark::watermark::{Text, Watermark};
 
 use crate::args::{self, Global};
 use crate::assemble;
@@ -101,7 +101,7 @@ impl Reading {
         model: &Model,
     ) -> anyhow::Result<Self> {
         let encoding = model.tokenizer.encode(text)?;
-        let found = detector.detect(&encoding.ids, &[])?;
+        let found = detector.detect(&Text::of(&encoding.ids))?;
         let shown = super::detect::highlighted(text, &encoding, detector, &found);
         Ok(Self {
             title,

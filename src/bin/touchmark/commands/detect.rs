@@ -13,6 +13,7 @@ use touchmark::stats::Family;
 use touchmark::store::Store;
 use touchmark::tokenizer::HfTokenizer;
 use touchmark::tokens::{Encoding, Tokenize, TokenizerHash};
+use touchmark::watermark::Text;
 
 #[cfg(feature = "engine")]
 use super::entropies::Entropies;
@@ -171,7 +172,7 @@ impl Reader {
                     target.profile.id
                 ),
             };
-            let found = target.detector.detect(&encoding.ids, entropies)?;
+            let found = target.detector.detect(&Text::gated(&encoding.ids, entropies))?;
             if self.explain {
                 examined.explained.push(explain(&document, encoding, tokenizer, target, &found)?);
             }

@@ -1,0 +1,130 @@
+//! The generator of torch on the CPU: MT19937, and what `randperm` and `rand` make of its words.
+//!
+//! Matsumoto & Nishimura, "Mersenne Twister", ACM TOMACS 8 (1998); torch 2.x `aten/src/ATen/core/MT19937RNGEngine.h`, where
+//! only the low 32 bits of a seed count. Permutations are those of fewer than 2³²/20 items.
+
+/// Words of state.
+const N: usize = 624;
+const M: usize = 397;
+
+/// The generator.
+pub(super) struct Mt19937 {
+    state: [u32; N],
+    next: usize,
+}
+
+impl Mt19937 {
+    pub(super) fn new(seed: u32) -> Self {
+        let mut state = [seed; N];
+        for i in 1..N {
+            let before = state[i - 1];
+            state[i] = 1_812_433_253_u32.wrapping_mul(before ^ before >> 30).wrapping_add(i as u32);
+        }
+        Self { state, next: N }
+    }
+
+    fn twist(&mut self) {
+        let state = &mut self.state;
+        for i in 0..N {
+            let joined = state[i] & 0x8000_0000 | state[(i + 1) % N] & 0x7FFF_FFFF;
+            let odd = if joined & 1 == 1 { 0x9908_B0DF } else { 0 };
+            state[i] = state[(i + M) % N] ^ joined >> 1 ^ odd;
+        }
+        self.next = 0;
+    }
+
+    pub(super) fn word(&mut self) -> u32 {
+        if self.next == N {
+            self.twist();
+        }
+        let mut word = self.state[self.next];
+        self.next += 1;
+        word ^= word >> 11;
+        word ^= word << 7 & 0x9D2C_5680;
+        word ^= word << 15 & 0xEFC6_0000;
+        word ^ word >> 18
+    }
+
+    /// One of `rand`'s floats, times 2²⁴.
+    pub(super) fn level(&mut self) -> u32 {
+        self.word() & 0xFF_FFFF
+    }
+
+    /// `randperm(n)`.
+    pub(super) fn permutation(&mut self, n: u32) -> Vec<u32> {
+        let mut items: Vec<u32> = (0..n).collect();
+        self.shuffle(&mut items, n as usize);
+        items
+    }
+
+    /// The first `count` items of `randperm(n)`.
+    pub(super) fn prefix(&mut self, n: u32, count: u32) -> Vec<u32> {
+        let mut items: Vec<u32> = (0..n).collect();
+        self.shuffle(&mut items, count as usize);
+        items.truncate(count as usize);
+        items
+    }
+
+    fn shuffle(&mut self, items: &mut [u32], count: usize) {
+        let n = items.len();
+        for i in 0..count.min(n.saturating_sub(1)) {
+            let step = self.word() as usize % (n - i);
+            items.swap(i, i + step);
+        }
+    }
+
+    /// Whether `item` is among the first `count` of `randperm(n)`: follows the one item through the swaps.
+    pub(super) fn in_prefix(&mut self, n: u32, count: u32, item: u32) -> bool {
+        let mut place = item;
+        for i in 0..count.min(n.saturating_sub(1)) {
+            let other = i + self.word() % (n - i);
+            if place == other {
+                return true;
+            }
+            if place == i {
+                place = other;
+            }
+        }
+        // Only where all but the last were drawn can the last be among them without a draw.
+        count >= n
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words, permutations and floats of torch 2.15.
+    #[test]
+    fn torch_says_the_same() {
+        let words = |seed| {
+            let mut generator = Mt19937::new(seed);
+            [(); 4].map(|()| generator.word())
+        };
+        assert_eq!(words(0), [2_357_136_044, 2_546_248_239, 3_071_714_933, 3_626_093_760]);
+        assert_eq!(words(15_485_863), [2_226_144_958, 209_994_520, 3_065_470_949, 3_583_915_326]);
+        assert_eq!(Mt19937::new(0).permutation(10), [4, 1, 7, 5, 3, 9, 0, 8, 6, 2]);
+        let mut generator = Mt19937::new(42);
+        for expected in [0.882_269_3_f32, 0.915_004, 0.382_864, 0.959_305_6, 0.390_448_2] {
+            let float = generator.level() as f32 / 16_777_216.0;
+            assert!((float - expected).abs() < 1e-6, "{float} {expected}");
+        }
+        assert_eq!(
+            Mt19937::new(4_057_296_106).prefix(50_257, 8),
+            [47_375, 29_106, 18_490, 7_127, 43_201, 8_728, 4_306, 32_882]
+        );
+    }
+
+    #[test]
+    fn following_one_item_equals_shuffling_all() {
+        for (seed, n) in [(1, 2), (2, 3), (3, 10), (4, 500), (5, 1000)] {
+            for count in [0, 1, n / 4, n / 2, n - 1, n] {
+                let prefix = Mt19937::new(seed).prefix(n, count);
+                for item in 0..n {
+                    let found = Mt19937::new(seed).in_prefix(n, count, item);
+                    assert_eq!(found, prefix.contains(&item), "{seed} {n} {count} {item}");
+                }
+            }
+        }
+    }
+}
