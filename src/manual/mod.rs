@@ -4,6 +4,7 @@
 //! - [`statistics`]: what a p-value here means, and how well it holds
 //! - [`defaults`]: why the defaults are what they are, with the measurements
 //! - [`models`]: which models run, and what their numbers are worth
+//! - [`engines`]: marks of other engines
 //! - [`performance`]: what reading and marking cost
 //! - [`threat_model`]: what a mark can and cannot prove
 //! - [`formats`]: the PRF's bytes, profiles, key files, rows
