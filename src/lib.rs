@@ -54,6 +54,7 @@ pub mod stats;
 pub mod tokens;
 
 pub mod lm;
+pub mod payload;
 pub mod prf;
 pub mod sampling;
 

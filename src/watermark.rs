@@ -10,9 +10,10 @@ use std::hash::{BuildHasherDefault, Hasher};
 use serde::{Deserialize, Serialize};
 
 use crate::keys::Key;
+use crate::payload::Decoded;
 use crate::prf::{Draw, Prf, PrfVariant, Purpose, SeedId, Seeding, Start};
 use crate::sampling::{Candidates, Noise};
-use crate::schemes::{Memory, Null, Pick, Spec, SpecError, Stage};
+use crate::schemes::{Memory, Null, Payload, Pick, Reading, Spec, SpecError, Stage};
 use crate::tokens::{TokenId, TokenizerHash};
 
 /// What is done about positions whose draw was seen before in the same answer.
@@ -90,11 +91,39 @@ impl Watermark {
         &self.null
     }
 
-    /// Fresh state for marking one answer to a prompt.
+    /// Fresh state for marking one answer to a prompt; of a mark that carries messages, with message 0.
     pub fn embedder(&self, prompt: &[TokenId]) -> Embedder<'_> {
         let history = self.prf.lead(Start::Answer { prompt });
         let seen = Marking::new(self.repeats, self.spec.scheme().memory());
-        Embedder { watermark: self, seen, lead: history.len(), history }
+        let payload = self.spec.scheme().payload().map(|payload| (payload, 0));
+        Embedder { watermark: self, payload, seen, lead: history.len(), history }
+    }
+
+    /// The same, with a message.
+    ///
+    /// # Errors
+    /// [`SpecError::CarriesNoMessage`], or [`SpecError::Message`] for one that does not fit.
+    pub fn embedder_with(
+        &self,
+        prompt: &[TokenId],
+        message: u64,
+    ) -> Result<Embedder<'_>, SpecError> {
+        let payload = self.payload_for(message)?;
+        Ok(Embedder { payload: Some((payload, message)), ..self.embedder(prompt) })
+    }
+
+    /// k, the length of the messages that the mark carries, if any.
+    pub fn payload_bits(&self) -> Option<u32> {
+        self.spec.scheme().payload().map(|payload| payload.bits())
+    }
+
+    fn payload_for(&self, message: u64) -> Result<Box<dyn Payload + '_>, SpecError> {
+        let payload = self.spec.scheme().payload().ok_or(SpecError::CarriesNoMessage)?;
+        let bits = payload.bits();
+        if bits < 64 && message >> bits != 0 {
+            return Err(SpecError::Message { bits });
+        }
+        Ok(payload)
     }
 
     /// Scores a text given as ids, which may begin anywhere in an answer.
@@ -102,8 +131,45 @@ impl Watermark {
         self.score_text(&Text::of(tokens))
     }
 
-    /// Scores a text.
+    /// Scores a text; of a mark that carries messages, for message 0.
     pub fn score_text(&self, text: &Text<'_>) -> Evidence {
+        let scheme = self.spec.scheme();
+        self.visit(text, |draw, token| scheme.evidence(draw, token))
+    }
+
+    /// Scores a text for a message. The law of the evidence is that of a mark without messages when the message was fixed
+    /// before the text; of one that was found by looking at all 2^k, p must be multiplied by 2^k.
+    ///
+    /// # Errors
+    /// As [`embedder_with`](Self::embedder_with).
+    pub fn score_message(&self, text: &Text<'_>, message: u64) -> Result<Evidence, SpecError> {
+        let payload = self.payload_for(message)?;
+        Ok(self.visit(text, |draw, token| payload.evidence(message, draw, token)))
+    }
+
+    /// What a text says of all messages; `None` of a mark that carries none.
+    pub fn read_payload(&self, text: &Text<'_>) -> Option<Box<dyn Reading>> {
+        let payload = self.spec.scheme().payload()?;
+        let mut reader = payload.reader();
+        self.visit(text, |draw, token| {
+            reader.read(draw, token);
+            0.0
+        });
+        Some(reader.finish())
+    }
+
+    /// The likeliest message of a text; `None` of a mark that carries none. A text without a message has one, too: see its
+    /// probability, and [`Reading::ln_e`] for whether there is one at all.
+    pub fn decode(&self, text: &Text<'_>) -> Option<Decoded> {
+        Some(self.read_payload(text)?.decode())
+    }
+
+    /// The evidence that `value` gives of each position that counts.
+    fn visit(
+        &self,
+        text: &Text<'_>,
+        mut value: impl FnMut(&Draw<'_>, TokenId) -> f64,
+    ) -> Evidence {
         let Text { ids: tokens, start, entropies } = *text;
         let scheme = self.spec.scheme();
         let floor = scheme.entropy_floor();
@@ -120,7 +186,7 @@ impl Watermark {
                 evidence.gated += 1;
             } else if seen.counts(draw.seed_id(token), token) {
                 evidence.positions.push(position as u32);
-                evidence.values.push(scheme.evidence(draw, token));
+                evidence.values.push(value(draw, token));
             } else {
                 evidence.repeated += 1;
             }
@@ -202,6 +268,8 @@ impl Evidence {
 #[derive(Debug)]
 pub struct Embedder<'a> {
     watermark: &'a Watermark,
+    /// How a message is carried, and which.
+    payload: Option<(Box<dyn Payload + 'a>, u64)>,
     seen: Marking,
     /// What draws may read: the lead, then the answer so far.
     history: Vec<TokenId>,
@@ -251,7 +319,10 @@ impl Embedder<'_> {
         if candidates.len() < 2 {
             return Marked::No(Unmarked::NoChoice);
         }
-        Marked::Yes(scheme.embed(&draw, candidates, noise))
+        Marked::Yes(match &self.payload {
+            Some((payload, message)) => payload.embed(*message, &draw, candidates, noise),
+            None => scheme.embed(&draw, candidates, noise),
+        })
     }
 
     /// Adds what is new of the answer.

@@ -66,7 +66,7 @@ fn cells() -> Vec<(String, Spec)> {
         ));
     }
     for context_width in [1, 2, 4] {
-        let gumbel = Spec::Gumbel(Gumbel { context_width, alpha: None });
+        let gumbel = Spec::Gumbel(Gumbel { context_width, alpha: None, payload_bits: None });
         cells.push((format!("gumbel h={context_width}"), gumbel));
     }
     for context_width in [1, 4] {

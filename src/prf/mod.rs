@@ -28,6 +28,8 @@ pub use peer::{Before, Frame, PeerPrf, PrfError, Start};
 pub const KEY_A: u32 = 0;
 /// Stream of the second key's words, for dual-key schemes.
 pub const KEY_B: u32 = 64;
+/// Stream whose first words depend on the context alone: they say which part of a message a position carries.
+pub const PAYLOAD: u32 = 128;
 
 /// How (key, context, token) becomes bits. A variant is a published format: it never changes under its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,7 +163,7 @@ impl Prf {
     /// Our own function wants the whole context in the output: the prompt never takes part, and padding would give every
     /// answer the same first draw.
     pub fn at_start<'a>(&'a self, history: &'a [TokenId], start: Start<'_>) -> Option<Draw<'a>> {
-        Some(Draw(self.origin(self.frame.context(history, start)?)))
+        Some(Draw::of(self.origin(self.frame.context(history, start)?)))
     }
 
     /// The same for a text that may begin anywhere in an answer.
@@ -210,7 +212,7 @@ impl Prf {
                     }
                     peer.warm(&batch);
                     for &(position, state, _) in &batch {
-                        visit(position, &Draw(Origin::Peer { peer: &**peer, state }));
+                        visit(position, &Draw::of(Origin::Peer { peer: &**peer, state }));
                     }
                 }
             }
@@ -232,7 +234,8 @@ impl Prf {
             for lane in 0..count {
                 let position = first + lane;
                 let context = &tokens[position - width..position];
-                visit(position, &Draw(Origin::Lane { batch: &batch, lane, context, prf: self }));
+                let origin = Origin::Lane { batch: &batch, lane, context, prf: self };
+                visit(position, &Draw::of(origin));
             }
         }
     }
@@ -245,8 +248,14 @@ impl std::fmt::Debug for Prf {
 }
 
 /// The randomness of one position. Made by a [`Prf`] only.
-pub struct Draw<'a>(Origin<'a>);
+#[derive(Clone, Copy)]
+pub struct Draw<'a> {
+    origin: Origin<'a>,
+    /// Added to every word.
+    turn: u32,
+}
 
+#[derive(Clone, Copy)]
 enum Origin<'a> {
     /// One seed for every candidate.
     Stream(Seed),
@@ -258,11 +267,42 @@ enum Origin<'a> {
     Peer { peer: &'a dyn Peer, state: State },
 }
 
-impl Draw<'_> {
+impl<'a> Draw<'a> {
+    fn of(origin: Origin<'a>) -> Self {
+        Self { origin, turn: 0 }
+    }
+
+    /// The same draw with `by` added to every word, modulo 2³². Uniform words stay uniform.
+    #[must_use]
+    pub fn turned(&self, by: u32) -> Self {
+        Self { turn: self.turn.wrapping_add(by), ..*self }
+    }
+
+    /// The first three words of stream [`PAYLOAD`], never turned. `None` where the seed depends on the candidate, or is
+    /// another engine's.
+    pub fn selector(&self) -> Option<[u32; 3]> {
+        let seed = match self.origin {
+            Origin::Stream(seed) => seed,
+            Origin::Lane { batch, lane, prf, .. }
+                if !matches!(prf.seeding, Seeding::SelfAnchored { .. }) =>
+            {
+                batch.seed(lane)
+            }
+            _ => return None,
+        };
+        let mut words = [0; 3];
+        seed.fill(PAYLOAD, &mut words);
+        Some(words)
+    }
+
     /// 32 uniform bits for `token`: word `token` of keystream `stream` under the effective seed. Of an engine that gives
     /// fewer, they are the highest ones; of one that draws lists of tokens, 0 for a token on the list, else 2³²−1.
     pub fn word(&self, token: TokenId, stream: u32) -> u32 {
-        match &self.0 {
+        self.unturned(token, stream).wrapping_add(self.turn)
+    }
+
+    fn unturned(&self, token: TokenId, stream: u32) -> u32 {
+        match &self.origin {
             Origin::Peer { peer, state } => return peer.word(*state, token, stream),
             Origin::Lane { batch, lane, .. } if batch.token(*lane) == token => {
                 if let Some(word) = batch.word(*lane, stream) {
@@ -276,19 +316,23 @@ impl Draw<'_> {
 
     /// The words of `tokens`, or of all tokens from 0 on, as [`word`](Self::word) gives them one by one.
     pub fn words(&self, tokens: Option<&[TokenId]>, stream: u32, out: &mut [u32]) {
-        match (&self.0, tokens) {
+        let word = |token| self.unturned(token, stream);
+        match (&self.origin, tokens) {
             (Origin::Peer { peer, state }, _) => peer.words(*state, tokens, stream, out),
             (Origin::Stream(seed), None) => seed.fill(stream, out),
-            (_, None) => (0..).zip(out).for_each(|(token, word)| *word = self.word(token, stream)),
+            (_, None) => (0..).zip(&mut *out).for_each(|(token, out)| *out = word(token)),
             (_, Some(tokens)) => {
-                tokens.iter().zip(out).for_each(|(&token, word)| *word = self.word(token, stream))
+                tokens.iter().zip(&mut *out).for_each(|(&token, out)| *out = word(token))
             }
+        }
+        if self.turn != 0 {
+            out.iter_mut().for_each(|word| *word = word.wrapping_add(self.turn));
         }
     }
 
     /// What the words of `token` depend on.
     pub fn seed_id(&self, token: TokenId) -> SeedId {
-        match &self.0 {
+        match &self.origin {
             Origin::Peer { peer, state } => peer.seed_id(*state, token),
             Origin::Lane { batch, lane, .. } if batch.token(*lane) == token => batch.seed_id(*lane),
             _ => self.seed(token).map_or(SeedId(0), |seed| seed.id()),
@@ -297,13 +341,13 @@ impl Draw<'_> {
 
     /// The seed of our own function; none of another engine's.
     fn seed(&self, token: TokenId) -> Option<Seed> {
-        match self.0 {
+        match self.origin {
             Origin::Stream(seed) => Some(seed),
             Origin::Anchored { native, context } => Some(native.anchored_seed(context, token)),
             Origin::Lane { batch, lane, .. } if batch.token(lane) == token => {
                 Some(batch.seed(lane))
             }
-            Origin::Lane { context, prf, .. } => Draw(prf.origin(context)).seed(token),
+            Origin::Lane { context, prf, .. } => Draw::of(prf.origin(context)).seed(token),
             Origin::Peer { .. } => None,
         }
     }

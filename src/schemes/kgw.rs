@@ -11,10 +11,18 @@
 //! ```
 //!
 //! Evidence is 1 for a green token, else 0. Null: Bernoulli(⌊γ·2³²⌋ / 2³²), exactly.
+//!
+//! With a message, each position's words are turned by its symbol of q, the smallest power of two with q·γ ≥ 1 and at most
+//! 16. At γ = 1/q the q lists are a partition of the vocabulary, as in Yoo et al., "Advancing Beyond Identification:
+//! Multi-bit Watermark for Large Language Models", NAACL 2024 (arXiv 2308.00221).
 
 use serde::{Deserialize, Serialize};
 
-use super::{Candidates, Draw, Noise, Null, Pick, Scheme, Seeding, SpecError, Stage, check_width};
+use super::{
+    Candidates, Draw, Noise, Null, Payload, Pick, Scheme, Seeding, SpecError, Stage, Turnable, Turned,
+    check_width,
+};
+use crate::payload::{Code, CodeError};
 use crate::prf::KEY_A;
 use crate::tokens::TokenId;
 
@@ -32,6 +40,9 @@ pub struct Kgw {
     pub seeding: KgwSeeding,
     /// Where the bias is added.
     pub stage: Stage,
+    /// k, how many bits of a message the mark carries, 8 to 64. Absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload_bits: Option<u32>,
 }
 
 /// What a green list's seed reads.
@@ -56,6 +67,7 @@ impl Default for Kgw {
             context_width: 2,
             seeding: KgwSeeding::Left,
             stage: Stage::RawLogits,
+            payload_bits: None,
         }
     }
 }
@@ -70,19 +82,32 @@ impl Kgw {
             base.clone(),
             Self { gamma: 0.5, context_width: 1, stage: Stage::AfterTruncation, ..base.clone() },
             Self { seeding: KgwSeeding::Min, context_width: 4, ..base.clone() },
-            Self { seeding: KgwSeeding::SelfAnchored, context_width: 4, ..base },
+            Self { seeding: KgwSeeding::SelfAnchored, context_width: 4, ..base.clone() },
+            Self { payload_bits: Some(32), ..base.clone() },
+            Self { payload_bits: Some(8), gamma: 0.5, seeding: KgwSeeding::Min, ..base },
         ]
     }
 
     fn greens(&self) -> GreenList {
         GreenList { gamma: self.gamma, delta: self.delta }
     }
+
+    fn code(&self, bits: u32) -> Result<Code, CodeError> {
+        let covering = |symbol_bits: &u32| self.gamma * f64::from(1_u32 << symbol_bits) >= 1.0;
+        Code::new(bits, (1..MOST_SYMBOL_BITS).find(covering).unwrap_or(MOST_SYMBOL_BITS))
+    }
 }
 
 impl Scheme for Kgw {
     fn check(&self) -> Result<(), SpecError> {
         self.greens().check()?;
-        check_width(self.context_width)
+        check_width(self.context_width)?;
+        let Some(bits) = self.payload_bits else { return Ok(()) };
+        if self.seeding == KgwSeeding::SelfAnchored {
+            return Err(SpecError::NoRoom { with: "seeding = \"self\"" });
+        }
+        self.code(bits)?;
+        Ok(())
     }
 
     fn seeding(&self) -> Seeding {
@@ -96,11 +121,13 @@ impl Scheme for Kgw {
 
     fn canonical(&self) -> Vec<(&'static str, u64)> {
         let [threshold] = self.greens().canonical();
-        vec![
+        let mut parameters = vec![
             threshold,
             ("context_width", self.context_width as u64),
             ("seeding", self.seeding as u64),
-        ]
+        ];
+        parameters.extend(self.payload_bits.map(|bits| ("payload_bits", u64::from(bits))));
+        parameters
     }
 
     fn stage(&self) -> Stage {
@@ -136,7 +163,30 @@ impl Scheme for Kgw {
     fn distortion_free(&self) -> bool {
         false
     }
+
+    fn payload(&self) -> Option<Box<dyn Payload + '_>> {
+        let code = self.code(self.payload_bits?).ok()?;
+        Some(Box::new(Turned::new(self, code)))
+    }
 }
+
+impl Turnable for Kgw {
+    const STRENGTHS: usize = SHARES_OF_DELTA.len();
+
+    /// A token that δ' moves among candidates of equal logits is green with probability g = γe^δ'/(1 − γ + γe^δ'); the ratio
+    /// is g/γ for green and (1−g)/(1−γ) else.
+    fn ln_ratio(&self, strength: usize, word: u32) -> f64 {
+        let gamma = f64::from(self.greens().threshold()) / TWO_POW_32;
+        let rise = f64::from(self.delta) * SHARES_OF_DELTA[strength];
+        let green = word < self.greens().threshold();
+        (if green { rise } else { 0.0 }) - (gamma * rise.exp_m1()).ln_1p()
+    }
+}
+
+/// A model is seldom as undecided as all equal logits: its tokens move as if δ were smaller.
+const SHARES_OF_DELTA: [f64; 3] = [0.25, 0.5, 0.8];
+/// An alphabet of at most 16 symbols.
+const MOST_SYMBOL_BITS: u32 = 4;
 
 /// The green half of a vocabulary and what it gains: shared by every scheme of this family.
 pub(super) struct GreenList {

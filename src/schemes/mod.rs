@@ -11,6 +11,7 @@
 
 mod gumbel;
 mod kgw;
+mod payload;
 mod sweet;
 mod synthid;
 mod unigram;
@@ -21,12 +22,14 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use crate::prf::{Draw, Seeding};
+use crate::payload::CodeError;
 use crate::prf::{PeerPrf, PrfError, PrfVariant};
 pub use crate::sampling::{Candidates, Noise};
 use crate::tokens::TokenId;
 
 pub use gumbel::Gumbel;
 pub use kgw::{Kgw, KgwSeeding};
+pub use payload::{Payload, Reader, Reading, Turnable, Turned};
 pub use sweet::Sweet;
 pub use synthid::{SynthId, Weighting};
 pub use unigram::Unigram;
@@ -137,6 +140,12 @@ pub trait Scheme: fmt::Debug + Send + Sync {
 
     /// Whether, averaged over keys, the marked choice has exactly the model's distribution (up to 2⁻³²).
     fn distortion_free(&self) -> bool;
+
+    /// How the mark carries a message; `None`: it carries none. With one, [`embed`](Self::embed) and
+    /// [`evidence`](Self::evidence) are those of message 0.
+    fn payload(&self) -> Option<Box<dyn Payload + '_>> {
+        None
+    }
 
     /// Only positions where the model's entropy exceeds this, in nats, are marked and scored. `None`: all are.
     fn entropy_floor(&self) -> Option<f64> {
@@ -300,6 +309,24 @@ pub enum SpecError {
         needed: &'static str,
         /// What the profile says.
         got: &'static str,
+    },
+    /// A message of a length that there is no code for.
+    #[error(transparent)]
+    Payload(#[from] CodeError),
+    /// A parameter that leaves no room for a message.
+    #[error("payload_bits cannot go with {with}; leave one of them out")]
+    NoRoom {
+        /// The parameter.
+        with: &'static str,
+    },
+    /// The profile has no `payload_bits`.
+    #[error("this mark carries no message; make a profile with payload_bits to mark with one")]
+    CarriesNoMessage,
+    /// The message does not fit.
+    #[error("the message has more than {bits} bits; use one below 2^{bits}, or a profile with more payload_bits")]
+    Message {
+        /// k.
+        bits: u32,
     },
     /// The function cannot be made.
     #[error(transparent)]
