@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::lm::{Chunk, LanguageModel, LmError, LogitSink, SeqId, Want};
 use crate::sampling::{Candidates, Sampler, Sampling, SamplingError};
-use crate::schemes::{Pick, Stage};
+use crate::schemes::{Pick, SpecError, Stage};
 use crate::tokens::{TokenId, Tokenize, TokenizeError};
 use crate::watermark::{Embedder, Marked, Unmarked, Watermark};
 
@@ -181,6 +181,15 @@ impl<'a> Answer<'a> {
             unmarked: BTreeMap::new(),
             finish: None,
         })
+    }
+
+    /// The same, carrying a message instead of message 0.
+    ///
+    /// # Errors
+    /// [`GenerateError::Message`] when the mark carries none, there is no mark, or the message does not fit.
+    pub fn with_message(self, message: u64) -> Result<Self, GenerateError> {
+        let embedder = self.embedder.ok_or(SpecError::CarriesNoMessage)?;
+        Ok(Self { embedder: Some(embedder.with_message(message)?), ..self })
     }
 
     /// Chooses the next token from the model's logits and says whether the answer goes on.
@@ -480,6 +489,9 @@ pub enum GenerateError {
         /// Position in the sequence.
         position: usize,
     },
+    /// The message that an answer was to carry.
+    #[error(transparent)]
+    Message(#[from] SpecError),
     /// The model.
     #[error(transparent)]
     Model(#[from] LmError),

@@ -108,8 +108,7 @@ impl Watermark {
         prompt: &[TokenId],
         message: u64,
     ) -> Result<Embedder<'_>, SpecError> {
-        let payload = self.payload_for(message)?;
-        Ok(Embedder { payload: Some((payload, message)), ..self.embedder(prompt) })
+        self.embedder(prompt).with_message(message)
     }
 
     /// k, the length of the messages that the mark carries, if any.
@@ -165,11 +164,7 @@ impl Watermark {
     }
 
     /// The evidence that `value` gives of each position that counts.
-    fn visit(
-        &self,
-        text: &Text<'_>,
-        mut value: impl FnMut(&Draw<'_>, TokenId) -> f64,
-    ) -> Evidence {
+    fn visit(&self, text: &Text<'_>, mut value: impl FnMut(&Draw<'_>, TokenId) -> f64) -> Evidence {
         let Text { ids: tokens, start, entropies } = *text;
         let scheme = self.spec.scheme();
         let floor = scheme.entropy_floor();
@@ -277,6 +272,15 @@ pub struct Embedder<'a> {
 }
 
 impl Embedder<'_> {
+    /// The same with a message.
+    ///
+    /// # Errors
+    /// As [`Watermark::embedder_with`].
+    pub fn with_message(self, message: u64) -> Result<Self, SpecError> {
+        let payload = self.watermark.payload_for(message)?;
+        Ok(Self { payload: Some((payload, message)), ..self })
+    }
+
     /// Where in a step [`mark`](Self::mark) is to be called.
     pub fn stage(&self) -> Stage {
         self.watermark.spec.scheme().stage()

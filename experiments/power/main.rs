@@ -70,7 +70,8 @@ fn main() {
 fn cells() -> Vec<(String, Spec, Repeats)> {
     let once = Repeats::ScoreOnce;
     let kgw = |context_width, seeding| Spec::Kgw(Kgw { context_width, seeding, ..Kgw::default() });
-    let gumbel = |context_width, alpha| Spec::Gumbel(Gumbel { context_width, alpha, payload_bits: None });
+    let gumbel =
+        |context_width, alpha| Spec::Gumbel(Gumbel { context_width, alpha, payload_bits: None });
     let synthid = |weighting| Spec::SynthId(SynthId { weighting, ..SynthId::default() });
     let cells = [
         ("kgw h=1", kgw(1, KgwSeeding::Left), once),

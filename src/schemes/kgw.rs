@@ -19,8 +19,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Candidates, Draw, Noise, Null, Payload, Pick, Scheme, Seeding, SpecError, Stage, Turnable, Turned,
-    check_width,
+    Candidates, Draw, Noise, Null, Payload, Pick, Scheme, Seeding, SpecError, Stage, Turnable,
+    Turned, check_width,
 };
 use crate::payload::{Code, CodeError};
 use crate::prf::KEY_A;

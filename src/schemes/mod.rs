@@ -21,8 +21,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::prf::{Draw, Seeding};
 use crate::payload::CodeError;
+pub use crate::prf::{Draw, Seeding};
 use crate::prf::{PeerPrf, PrfError, PrfVariant};
 pub use crate::sampling::{Candidates, Noise};
 use crate::tokens::TokenId;
@@ -323,7 +323,9 @@ pub enum SpecError {
     #[error("this mark carries no message; make a profile with payload_bits to mark with one")]
     CarriesNoMessage,
     /// The message does not fit.
-    #[error("the message has more than {bits} bits; use one below 2^{bits}, or a profile with more payload_bits")]
+    #[error(
+        "the message has more than {bits} bits; use one below 2^{bits}, or a profile with more payload_bits"
+    )]
     Message {
         /// k.
         bits: u32,
