@@ -14,12 +14,14 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
+use crate::payload::Decoded;
 use crate::profile::Reference;
-use crate::stats::{Alternative, Family, LogP, StatsError};
+use crate::schemes::{Reading, SpecError};
+use crate::stats::{Alternative, EValue, Family, LogP, StatsError};
 use crate::watermark::{Evidence, Text, Watermark};
 
 pub use reference::{DEFAULT_ENTROPY, expected_evidence};
-pub use report::Row;
+pub use report::{PayloadRow, Row};
 pub use tail::Law;
 
 /// What is said of a text. Never that a person wrote it.
@@ -75,6 +77,18 @@ pub struct Detection {
     pub evidence: Evidence,
     /// How many more tokens would probably do, where the verdict is `insufficient_evidence`.
     pub more_tokens: Option<u64>,
+    /// The message, of a mark that carries one and was detected.
+    pub payload: Option<Found>,
+}
+
+/// A message found in a text. The text's own p-value does not depend on it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The message and its probabilities.
+    pub decoded: Decoded,
+    /// The p-value of this one message: valid when it was fixed before the text. Of a message that was read from the text,
+    /// one of 2^k, it is to be multiplied by 2^k.
+    pub p: LogP,
 }
 
 impl Detector {
@@ -115,13 +129,47 @@ impl Detector {
     /// # Errors
     /// [`DetectError::Stats`] never happens for the evidence of a scheme; it is passed on rather than hidden.
     pub fn detect(&self, text: &Text<'_>) -> Result<Detection, DetectError> {
-        let evidence = self.watermark.score_text(text);
+        match self.watermark.read_payload(text) {
+            Some(reading) => self.detect_any_message(text, &*reading),
+            None => {
+                let evidence = self.watermark.score_text(text);
+                let p = self.law.tail(evidence.sum(), evidence.scored() as u64)?;
+                Ok(self.detection(p, evidence, None))
+            }
+        }
+    }
+
+    /// Examines a text for one message that was fixed before the text, with the power of a mark without messages.
+    ///
+    /// # Errors
+    /// [`DetectError::Message`] when the mark carries none or it does not fit.
+    pub fn detect_message(&self, text: &Text<'_>, message: u64) -> Result<Detection, DetectError> {
+        let evidence = self.watermark.score_message(text, message)?;
+        let p = self.law.tail(evidence.sum(), evidence.scored() as u64)?;
+        Ok(self.detection(p, evidence, None))
+    }
+
+    /// p is 1/E, whatever the message; the evidence shown is that of the likeliest message, once there is one.
+    fn detect_any_message(
+        &self,
+        text: &Text<'_>,
+        reading: &dyn Reading,
+    ) -> Result<Detection, DetectError> {
+        let p = EValue::from_ln(reading.ln_e())?.p_bound();
+        let detected = self.family.correct(p).log10() <= self.threshold_log10_p();
+        let decoded = detected.then(|| reading.decode());
+        let message = decoded.as_ref().map_or(0, |decoded| decoded.message);
+        let evidence = self.watermark.score_message(text, message)?;
+        let of_message = self.law.tail(evidence.sum(), evidence.scored() as u64)?;
+        Ok(self.detection(p, evidence, decoded.map(|decoded| Found { decoded, p: of_message })))
+    }
+
+    fn detection(&self, p: LogP, evidence: Evidence, payload: Option<Found>) -> Detection {
         let (sum, scored) = (evidence.sum(), evidence.scored() as u64);
-        let p = self.law.tail(sum, scored)?;
         let corrected = self.family.correct(p);
         let score = if scored == 0 { 0.0 } else { sum / scored as f64 / self.law.null().unit() };
         let (verdict, more_tokens) = self.verdict(corrected, scored);
-        Ok(Detection { verdict, p, corrected, score, evidence, more_tokens })
+        Detection { verdict, p, corrected, score, evidence, more_tokens, payload }
     }
 
     fn verdict(&self, corrected: LogP, scored: u64) -> (Verdict, Option<u64>) {
@@ -141,7 +189,9 @@ impl Detector {
     pub fn enough(&self) -> Option<u64> {
         *self.enough.get_or_init(|| {
             let Reference { mean, sd, .. } = self.reference.as_ref()?;
-            let threshold = LogP::from_p(self.fpr / self.family.size()).ok()?;
+            // A message that is not known beforehand is one of 2^k.
+            let messages = f64::from(self.watermark.payload_bits().unwrap_or(0)).exp2();
+            let threshold = LogP::from_p(self.fpr / self.family.size() / messages).ok()?;
             let alternative = Alternative::new(*mean, *sd).ok()?;
             alternative.tokens_needed(0.5, MOST_TOKENS, |n| self.law.critical(n, threshold))
         })
@@ -161,6 +211,9 @@ pub enum DetectError {
         /// The value.
         got: f64,
     },
+    /// A message that the mark cannot carry.
+    #[error(transparent)]
+    Message(#[from] SpecError),
     /// A statistic outside its law's range.
     #[error("internal fault: evidence outside its law's range; please report this")]
     Stats(#[from] StatsError),

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Detection, Detector, Verdict};
+use super::{Detection, Detector, Found, Verdict};
+use crate::payload::Decoded;
 use crate::profile::Profile;
 
 /// One document × one profile. Numbers that may underflow are logarithms.
@@ -45,6 +46,9 @@ pub struct Row {
     pub more_tokens: Option<u64>,
     /// Marked passages.
     pub segments: Vec<Segment>,
+    /// The message, of a mark that carries one and was detected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<PayloadRow>,
     /// What the p-value is averaged over.
     pub null: String,
     /// The family of tests that it was corrected for, in words.
@@ -53,6 +57,45 @@ pub struct Row {
     pub warnings: Vec<String>,
     /// Version of the program.
     pub detector_version: String,
+}
+
+/// The message of a detected mark. Probabilities are those given that there is one, all being equally likely beforehand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PayloadRow {
+    /// The likeliest message: `0x` and as many hexadecimal digits as k bits need.
+    pub message: String,
+    /// Its probability.
+    pub posterior: f64,
+    /// The probability that a bit is one, for each of the k bits from the lowest.
+    pub bits: Vec<f64>,
+    /// log₁₀ of the p-value of this message alone: valid when it was fixed before the text.
+    pub log10_p_message: f64,
+    /// The next likeliest messages and their probabilities, best first.
+    pub next: Vec<(String, f64)>,
+    /// What log10_p_message may be used for, in words.
+    pub family: String,
+}
+
+impl PayloadRow {
+    fn new(found: &Found) -> Self {
+        let Decoded { bits, message, posterior, ones, candidates } = &found.decoded;
+        let hex =
+            |message: u64| format!("{message:#0width$x}", width = 2 + bits.div_ceil(4) as usize);
+        let next = candidates.iter().skip(1).map(|next| (hex(next.message), next.posterior));
+        Self {
+            message: hex(*message),
+            posterior: *posterior,
+            bits: ones.clone(),
+            log10_p_message: finite(found.p.log10()),
+            next: next.collect(),
+            family: format!(
+                "log10_p is of any message and corrected for nothing more; log10_p_message is of this message alone, if it \
+                 was fixed before the text; for one of m suspected messages multiply p by m, for one read from the text by \
+                 2^{bits} (add {:.1} to the logarithm)",
+                f64::from(*bits) * std::f64::consts::LOG10_2
+            ),
+        }
+    }
 }
 
 /// A marked passage: half-open ranges of tokens and bytes.
@@ -90,6 +133,7 @@ impl Row {
             repeated: found.evidence.repeated,
             threshold_log10_p: detector.threshold_log10_p(),
             more_tokens: found.more_tokens,
+            payload: found.payload.as_ref().map(PayloadRow::new),
             family: detector.family().words(),
             ..Self::error(id, source, offset, profile, Vec::new())
         }
@@ -122,6 +166,7 @@ impl Row {
             threshold_log10_p: 0.0,
             more_tokens: None,
             segments: Vec::new(),
+            payload: None,
             null: NULL.to_owned(),
             family: String::new(),
             warnings,

@@ -175,6 +175,9 @@ pub struct Generate {
     /// Write without a mark
     #[arg(long)]
     pub no_watermark: bool,
+    /// Message that the mark carries, decimal or 0x and hexadecimal digits; the profile needs payload_bits
+    #[arg(long, value_name = "N|0xHEX", value_parser = message, conflicts_with = "no_watermark")]
+    pub payload: Option<u64>,
     /// Use the model's chat template
     #[arg(long)]
     pub chat: bool,
@@ -461,6 +464,16 @@ pub enum Repeats {
     ScoreOnce,
     /// Leave a repeated draw unmarked, count its first occurrence
     SingleTurn,
+}
+
+/// A message of at most 64 bits.
+fn message(text: &str) -> Result<u64, String> {
+    let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) if digits.starts_with('+') => None,
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    };
+    number.ok_or_else(|| "a message is a number below 2^64, such as 12345 or 0x3039".to_owned())
 }
 
 /// As clap says it when a command is missing.

@@ -395,10 +395,13 @@ fn table_row(row: &Row, first: bool) -> String {
     let more = row
         .more_tokens
         .map_or_else(String::new, |more| format!(" (about {more} more tokens would do)"));
+    let payload = row.payload.as_ref().map_or_else(String::new, |payload| {
+        format!(", message {} (probability {:.4})", payload.message, payload.posterior)
+    });
     let p = output::log10_p(row.log10_p_corrected);
     let verdict = row.verdict.as_str();
     format!(
-        "{head}{name:<32} {:<16} {:>8} {p:>9}  {style}{verdict}{style:#}{more}",
+        "{head}{name:<32} {:<16} {:>8} {p:>9}  {style}{verdict}{style:#}{more}{payload}",
         shorten(&row.profile, 16),
         row.tokens_scored
     )

@@ -51,6 +51,9 @@ struct Row<'a> {
     skipped: &'a BTreeMap<Unmarked, usize>,
     finish_reason: FinishReason,
     seed: u64,
+    /// The message, hexadecimal, of a mark that carries one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<String>,
 }
 
 pub fn run(global: &Global, args: &args::Generate) -> anyhow::Result<Exit> {
@@ -112,7 +115,29 @@ fn mark(
         );
     }
     let watermark = assemble::watermark(store, &profile, &model.tokenizer)?;
+    check_payload(args, &profile.id, &watermark)?;
     Ok(Some((profile.id, watermark)))
+}
+
+/// A message for a mark that carries none is refused, and so is a mark that carries messages without one: message 0 would
+/// name somebody.
+fn check_payload(
+    args: &args::Generate,
+    profile: &str,
+    watermark: &Watermark,
+) -> anyhow::Result<()> {
+    match (watermark.payload_bits(), args.payload) {
+        (None, None) => {}
+        (Some(bits), None) => {
+            bail!("profile \"{profile}\" carries messages of {bits} bits; say which with --payload")
+        }
+        (_, Some(message)) => {
+            watermark
+                .embedder_with(&[], message)
+                .with_context(|| format!("--payload with profile \"{profile}\""))?;
+        }
+    }
+    Ok(())
 }
 
 fn sampling(args: &args::Generate) -> anyhow::Result<Sampling> {
@@ -232,6 +257,11 @@ impl<'a> Writer<'a> {
         self.mark.as_ref().map(|(_, watermark)| watermark)
     }
 
+    /// The message as rows have it.
+    fn payload(&self) -> Option<String> {
+        self.args.payload.map(|message| format!("{message:#x}"))
+    }
+
     fn profile(&self) -> Option<&'a str> {
         self.mark.as_ref().map(|(profile, _)| profile.as_str())
     }
@@ -246,7 +276,7 @@ impl<'a> Writer<'a> {
         let watermark = self.watermark();
         let answers = jobs
             .iter()
-            .map(|job| begin(job, watermark, tokenizer, ends))
+            .map(|job| begin(job, watermark, self.args.payload, tokenizer, ends))
             .collect::<anyhow::Result<_>>()?;
         let bar = output::progress(
             self.global.no_progress || self.global.quiet,
@@ -269,7 +299,7 @@ impl<'a> Writer<'a> {
         let mut out = anstream::stdout();
         let Model { lm, tokenizer, ends, .. } = model;
         let watermark = self.watermark();
-        let answer = begin(job, watermark, tokenizer, ends)?;
+        let answer = begin(job, watermark, self.args.payload, tokenizer, ends)?;
         let (mut written, mut summary) = (Ok(()), String::new());
         let mut show = |text: &str| write!(out, "{text}").and_then(|()| out.flush());
         generate(
@@ -320,6 +350,7 @@ impl<'a> Writer<'a> {
             skipped: &answer.unmarked,
             finish_reason: answer.finish_reason,
             seed: self.sampling.seed,
+            payload: self.payload(),
         };
         // One write a row, so that a kill leaves at most one torn line at the end.
         let line = format!("{}\n", serde_json::to_string(&row)?);
@@ -359,6 +390,14 @@ impl<'a> Writer<'a> {
                     row.profile
                 );
             }
+            if row.payload != self.payload() {
+                bail!(
+                    "{} holds answers with payload {:?}, not {:?}; choose another file",
+                    path.display(),
+                    row.payload,
+                    self.payload()
+                );
+            }
             there.insert(row.id);
         }
         file.set_len(whole as u64)
@@ -379,11 +418,16 @@ impl<'a> Writer<'a> {
 fn begin<'a>(
     job: &'a Job<'_>,
     watermark: Option<&'a Watermark>,
+    payload: Option<u64>,
     tokenizer: &'a HfTokenizer,
     ends: &'a Ends,
 ) -> anyhow::Result<Answer<'a>> {
-    Answer::new(&job.request, watermark, tokenizer, ends)
-        .with_context(|| format!("prompt \"{}\"", job.id))
+    let answer = Answer::new(&job.request, watermark, tokenizer, ends);
+    let answer = answer.and_then(|answer| match payload {
+        Some(message) => answer.with_message(message),
+        None => Ok(answer),
+    });
+    answer.with_context(|| format!("prompt \"{}\"", job.id))
 }
 
 /// What resuming needs of a row.
@@ -391,6 +435,8 @@ fn begin<'a>(
 struct Existing {
     id: String,
     profile: Option<String>,
+    #[serde(default)]
+    payload: Option<String>,
     #[serde(rename = "marked")]
     _marked: usize,
 }
