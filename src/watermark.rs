@@ -90,6 +90,11 @@ impl Watermark {
         &self.null
     }
 
+    /// The beginnings that a text of unknown beginning is to be scored with; all of them are looks to be paid for.
+    pub fn starts(&self) -> &'static [Start<'static>] {
+        self.prf.starts()
+    }
+
     /// Fresh state for marking one answer to a prompt.
     pub fn embedder(&self, prompt: &[TokenId]) -> Embedder<'_> {
         let history = self.prf.lead(Start::Answer { prompt });

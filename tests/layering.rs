@@ -15,6 +15,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("keys", &[]),
     ("stats", &[]),
     ("gguf", &[]),
+    ("normalise", &[]),
     ("prf", &["keys", "tokens"]),
     ("sampling", &["tokens"]),
     ("lm", &["tokens"]),
@@ -51,6 +52,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("sysinfo", &[]),
     ("tempfile", &["hub", "store"]),
     ("tokenizers", &["tokenizer"]),
+    ("unicode_normalization", &["normalise"]),
     ("ureq", &["hub"]),
 ];
 

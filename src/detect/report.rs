@@ -43,6 +43,11 @@ pub struct Row {
     /// About how many more tokens would do, where the verdict is `insufficient_evidence`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub more_tokens: Option<u64>,
+    /// How the text was read: with which beginning, and whether normalised.
+    pub reading: String,
+    /// Where ids were given: how many of them their own text does not encode to again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ids_lost_in_text: Option<usize>,
     /// Marked passages.
     pub segments: Vec<Segment>,
     /// What the p-value is averaged over.
@@ -90,7 +95,7 @@ impl Row {
             repeated: found.evidence.repeated,
             threshold_log10_p: detector.threshold_log10_p(),
             more_tokens: found.more_tokens,
-            family: detector.family().words(),
+            family: found.family.words(),
             ..Self::error(id, source, offset, profile, Vec::new())
         }
     }
@@ -121,6 +126,8 @@ impl Row {
             repeated: 0,
             threshold_log10_p: 0.0,
             more_tokens: None,
+            reading: String::new(),
+            ids_lost_in_text: None,
             segments: Vec::new(),
             null: NULL.to_owned(),
             family: String::new(),

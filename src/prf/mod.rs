@@ -150,6 +150,13 @@ impl Prf {
         self.seeding
     }
 
+    /// The beginnings that a text of unknown beginning is looked at with: it may start anywhere, and where the function
+    /// gives the first tokens of an answer draws of their own, it may be a whole answer.
+    pub fn starts(&self) -> &'static [Start<'static>] {
+        const BOTH: &[Start<'static>] = &[Start::Fragment, Start::Answer { prompt: &[] }];
+        if self.frame.tells_answers() { BOTH } else { &BOTH[..1] }
+    }
+
     /// What stands before the first id of a text, for the draws of its first positions.
     pub fn lead(&self, start: Start<'_>) -> Vec<TokenId> {
         self.frame.lead(start)

@@ -79,6 +79,11 @@ impl Frame {
         Self { width, least: width, before: Before::Nothing }
     }
 
+    /// Whether the first positions of a text have draws only if it is known to be an answer to no prompt.
+    pub(super) fn tells_answers(&self) -> bool {
+        matches!(self.before, Before::AnswerPadding(_)) || self.least < self.width
+    }
+
     /// The ids, at most h, that stand before a text.
     pub(super) fn lead(&self, start: Start<'_>) -> Vec<TokenId> {
         match (self.before, start) {

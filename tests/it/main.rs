@@ -14,6 +14,8 @@ mod calibration;
 mod chat;
 #[cfg(feature = "bundled")]
 mod cli;
+#[cfg(feature = "bundled")]
+mod cli_identify;
 #[cfg(all(feature = "bundled", feature = "hub", unix))]
 mod cli_models;
 mod common;

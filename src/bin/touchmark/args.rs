@@ -118,6 +118,8 @@ pub enum Command {
     Generate(Generate),
     /// Look for marks in texts
     Detect(Detect),
+    /// Say which of all known marks a text carries
+    Identify(Identify),
     /// Look at models, fetch them from a hub, check them
     #[cfg(any(feature = "engine", feature = "hub"))]
     #[command(visible_alias = "models")]
@@ -281,6 +283,11 @@ pub struct Detect {
     /// Field of a JSON line that holds token ids, read instead of the text
     #[arg(long, value_name = "NAME")]
     pub tokens_field: Option<String>,
+    /// Field of a JSON line that holds the prompt: texts are then read as answers to it, from their first token on
+    #[arg(long, value_name = "NAME")]
+    pub prompt_field: Option<String>,
+    #[command(flatten)]
+    pub looks: Looks,
     /// How rows are written
     #[arg(long, value_enum, env = "TOUCHMARK_FORMAT")]
     pub format: Option<Format>,
@@ -293,6 +300,42 @@ pub struct Detect {
     /// Exit with code 1 when a mark is found
     #[arg(long, value_enum, value_name = "VERDICT")]
     pub fail_on: Option<FailOn>,
+}
+
+/// What is tried beyond one look at each text; all of it is paid for in the corrected p-values.
+#[derive(Args)]
+pub struct Looks {
+    /// Keys to try with each profile, by name, where they fit it; `all` for all of the keyring [default: the profile's]
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub keys: Vec<String>,
+    /// Read texts also with common damage undone (smart quotes, HTML, wrapped lines): `on`, or `off`
+    #[arg(long, value_enum, default_value_t, value_name = "on|off")]
+    pub normalise: Switch,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    #[default]
+    On,
+    Off,
+}
+
+#[derive(Args)]
+pub struct Identify {
+    /// A file with the text, `-` for standard input, or the text itself
+    #[arg(value_name = "TEXT|FILE")]
+    pub text: String,
+    /// What the text answers, where it is known: the text is then read as an answer from its first token on
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// Profiles to try, by name or file
+    #[arg(long, value_name = "ID", default_value = "all", value_delimiter = ',')]
+    pub profile: Vec<String>,
+    #[command(flatten)]
+    pub looks: Looks,
+    /// False-alarm rate for all that is tried together
+    #[arg(long, default_value_t = 1e-6, value_name = "RATE", env = "TOUCHMARK_FPR")]
+    pub fpr: f64,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

@@ -59,6 +59,13 @@ pub fn new_profile(
     if key.retired.is_some() {
         bail!("key \"{}\" is retired; choose another", key.id);
     }
+    if key.numbers != new.scheme.key_numbers() {
+        bail!(
+            "key \"{}\" has not the form that scheme \"{}\" wants; leave --key out to make one",
+            key.id,
+            new.scheme.name()
+        );
+    }
     let reference = expected_evidence(&new.scheme, tokenizer.entropy)?;
     let hash = store.add_tokenizer(&tokenizer.file)?;
     let profile = Profile {
@@ -192,21 +199,16 @@ pub fn watermark(
     Ok(Watermark::new(&key, profile.prf, &profile.scheme, &vocabulary, profile.repeats)?)
 }
 
-/// A detector for one profile out of `profiles` that are all looked for in the same documents.
+/// A detector for one profile out of a family that are all looked for in the same documents.
 pub fn detector(
     store: &Store,
     profile: &Profile,
     tokenizer: &dyn Tokenize,
     fpr: f64,
-    profiles: usize,
+    family: Family,
 ) -> anyhow::Result<Detector> {
-    let family = Family::one().times("profiles", profiles as u64);
-    Ok(Detector::new(
-        watermark(store, profile, tokenizer)?,
-        fpr,
-        family,
-        profile.reference.clone(),
-    )?)
+    let watermark = watermark(store, profile, tokenizer)?;
+    Ok(Detector::new(watermark, fpr, family, profile.reference.clone())?)
 }
 
 pub fn now() -> Timestamp {
