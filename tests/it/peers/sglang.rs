@@ -148,9 +148,14 @@ fn truncated(case: &Value, step: u32) -> (Candidates, TokenId) {
 
 #[test]
 fn the_same_tokens_are_marked() {
-    let golden = golden(include_str!("../golden/peers/sglang_gumbel.json"));
-    assert_eq!(list(&golden["generation"]).len(), 3);
-    for case in list(&golden["generation"]) {
+    let files = [
+        include_str!("../golden/peers/sglang_gumbel.json"),
+        include_str!("../golden/peers/sglang_gate.json"),
+    ];
+    let cases: Vec<Value> =
+        files.into_iter().flat_map(|file| list(&golden(file)["generation"]).to_vec()).collect();
+    assert_eq!(cases.len(), 6);
+    for case in &cases {
         let (keys, prompt) = (keys(case), ids(&case["prompt"]));
         let mut scheme = scheme(&case["context_window"], &case["mixing_probability"], &keys);
         scheme.max_probability = case["max_probability"].as_f64().unwrap();
@@ -170,6 +175,14 @@ fn the_same_tokens_are_marked() {
                 }
             };
             assert_eq!(marked, expected, "{step}");
+            if let Some(reasons) = case["reason"].as_str() {
+                let reason = match marked {
+                    Marked::Yes(_) => '0',
+                    Marked::No(Unmarked::LowEntropy) => '2',
+                    Marked::No(_) => '1',
+                };
+                assert_eq!(reasons.chars().nth(step), Some(reason), "{step}");
+            }
             assert_eq!(matches!(marked, Marked::Yes(_)), forced[step], "{step} {marked:?}");
         }
     }

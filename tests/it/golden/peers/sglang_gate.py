@@ -74,8 +74,8 @@ usual = {
     "vocab_size": 300, "prompt": [5, 6, 7], "temperature": 0.5, "top_k": 20, "top_p": 0.9, "min_p": 0.0,
 }
 cases = [
-    {**usual, "max_probability": 0.2},
-    {**usual, "max_probability": 0.15, "key_b": "F00D", "mixing_probability": 0.75, "context_window": 1, "top_k": 300},
-    {**usual, "max_probability": 0.3, "temperature": 0.2, "min_p": 0.02, "context_window": 5, "prompt": [9]},
+    {**usual, "max_probability": 0.09},
+    {**usual, "max_probability": 0.05, "key_b": "F00D", "mixing_probability": 0.75, "context_window": 1, "top_k": 300},
+    {**usual, "max_probability": 0.15, "temperature": 0.2, "min_p": 0.02, "context_window": 5, "prompt": [9]},
 ]
 print(json.dumps({"_comment": COMMENT, "generation": [run(case, 90) for case in cases]}))
