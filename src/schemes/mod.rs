@@ -114,6 +114,11 @@ pub trait Scheme: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Whether the engine leaves repeated draws unmarked unless told otherwise.
+    fn skips_repeats(&self) -> bool {
+        false
+    }
+
     /// How long marking remembers which draws were used, where it leaves repeats unmarked.
     fn memory(&self) -> Memory {
         Memory::Answer

@@ -90,6 +90,10 @@ impl Scheme for SglangGumbel {
         Some(PeerPrf::Murmur { width: self.context_window, dual })
     }
 
+    fn skips_repeats(&self) -> bool {
+        true
+    }
+
     fn memory(&self) -> Memory {
         Memory::Marked(Self::MAX_CONTEXTS)
     }
