@@ -39,6 +39,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("candle_nn", &["engine"]),
     ("half", &["engine"]),
     ("safetensors", &["engine"]),
+    ("saphyr_parser", &["profile"]),
     ("clap", &[]),
     ("etcetera", &["store"]),
     ("getrandom", &["keys"]),
