@@ -3,7 +3,9 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use touchmark::keys::Key;
-use touchmark::schemes::{Gumbel, Kgw, KgwSeeding, Spec, SynthId, Unigram, Weighting};
+use touchmark::schemes::{
+    Gumbel, Kgw, KgwSeeding, SglangGumbel, Spec, SynthId, Unigram, VllmGumbel, Weighting,
+};
 use touchmark::tokens::{TokenId, TokenizerHash};
 use touchmark::watermark::{Repeats, Vocabulary, Watermark};
 
@@ -32,14 +34,26 @@ fn score(c: &mut Criterion) {
             "synthid m=30 weighted",
             Spec::SynthId(SynthId { weighting: Weighting::WeightedMean, ..SynthId::default() }),
         ),
+        ("vllm-gumbel h=4", Spec::VllmGumbel(VllmGumbel::default())),
+        (
+            "vllm-gumbel dual h=4",
+            Spec::VllmGumbel(VllmGumbel { alpha: Some(0.1), ..VllmGumbel::default() }),
+        ),
+        ("sglang-gumbel h=4", Spec::SglangGumbel(SglangGumbel::default())),
+        (
+            "sglang-gumbel two keys h=4",
+            Spec::SglangGumbel(SglangGumbel {
+                mixing_probability: Some(0.5),
+                ..SglangGumbel::default()
+            }),
+        ),
     ] {
-        let mark = Watermark::new(
-            &Key::take(&mut [1; 32]),
-            spec.prf(),
-            &spec,
-            &vocabulary,
-            Repeats::ScoreOnce,
-        );
+        let key = match spec.key_numbers() {
+            None => Ok(Key::take(&mut [1; 32])),
+            Some(count) => Key::of_numbers(vec![0x0123_4567_89AB_CDEF; count]),
+        };
+        let Ok(key) = key else { continue };
+        let mark = Watermark::new(&key, spec.prf(), &spec, &vocabulary, Repeats::ScoreOnce);
         let Ok(mark) = mark else { continue };
         group.bench_function(name, |b| b.iter(|| mark.score(black_box(&ids)).sum()));
     }

@@ -26,6 +26,10 @@ pub enum Repeats {
     ScoreOnce,
     /// Generation leaves a repeated seed unmarked; the scorer counts the first occurrence of each seed.
     SingleTurn,
+    /// The same, and generation takes the prompt for a part of the answer: a seed whose ids stand in the prompt counts as
+    /// used, and the answer's first tokens, whose contexts would reach into the prompt, stay unmarked. Of several turns of a
+    /// conversation each context is so marked once.
+    AllTurns,
 }
 
 /// The tokens a mark is bound to: ids mean something only under one tokenizer, words only below one V.
@@ -93,8 +97,16 @@ impl Watermark {
     /// Fresh state for marking one answer to a prompt.
     pub fn embedder(&self, prompt: &[TokenId]) -> Embedder<'_> {
         let history = self.prf.lead(Start::Answer { prompt });
-        let seen = Marking::new(self.repeats, self.spec.scheme().memory());
-        Embedder { watermark: self, seen, lead: history.len(), history }
+        let mut seen = Marking::new(self.repeats, self.spec.scheme().memory());
+        let mut turns = Vec::new();
+        if self.repeats == Repeats::AllTurns {
+            for end in 0..prompt.len() {
+                seen.note(self.prf.at(&prompt[..end]));
+            }
+            let width = self.prf.seeding().width();
+            turns.extend_from_slice(&prompt[prompt.len().saturating_sub(width)..]);
+        }
+        Embedder { watermark: self, seen, lead: history.len(), history, turns }
     }
 
     /// Scores a text given as ids, which may begin anywhere in an answer.
@@ -164,9 +176,10 @@ pub fn check(spec: &Spec, repeats: Repeats, variant: PrfVariant) -> Result<(), S
         return Err(SpecError::Variant { scheme, needed, got });
     }
     match (repeats, spec.scheme().seeding()) {
-        (Repeats::SingleTurn, Seeding::Fixed | Seeding::SelfAnchored { .. }) => {
-            Err(SpecError::SingleTurnNeedsContext)
-        }
+        (
+            Repeats::SingleTurn | Repeats::AllTurns,
+            Seeding::Fixed | Seeding::SelfAnchored { .. },
+        ) => Err(SpecError::SingleTurnNeedsContext),
         _ => Ok(()),
     }
 }
@@ -206,6 +219,8 @@ pub struct Embedder<'a> {
     /// What draws may read: the lead, then the answer so far.
     history: Vec<TokenId>,
     lead: usize,
+    /// The prompt's last ids, where contexts that reach into it count as used.
+    turns: Vec<TokenId>,
 }
 
 impl Embedder<'_> {
@@ -237,6 +252,9 @@ impl Embedder<'_> {
         noise: &mut Noise,
     ) -> Marked {
         self.remember(output);
+        if self.reaches_back(output) {
+            return Marked::No(Unmarked::Start);
+        }
         let (scheme, start) = (self.watermark.spec.scheme(), Start::Answer { prompt: &[] });
         let Some(draw) = self.watermark.prf.at_start(&self.history, start) else {
             return Marked::No(Unmarked::Start);
@@ -248,10 +266,25 @@ impl Embedder<'_> {
         if self.seen.repeats(&draw) {
             return Marked::No(Unmarked::Repeated);
         }
+        if scheme.declines(candidates) {
+            return Marked::No(Unmarked::LowEntropy);
+        }
+        self.seen.marked(&draw);
         if candidates.len() < 2 {
             return Marked::No(Unmarked::NoChoice);
         }
         Marked::Yes(scheme.embed(&draw, candidates, noise))
+    }
+
+    /// Whether the context of the step after `output` would reach into the prompt, where that counts as used.
+    fn reaches_back(&mut self, output: &[TokenId]) -> bool {
+        let prf = &self.watermark.prf;
+        let reaches =
+            self.watermark.repeats == Repeats::AllTurns && output.len() < prf.seeding().width();
+        if reaches {
+            self.seen.note(prf.at(&[&self.turns, output].concat()));
+        }
+        reaches
     }
 
     /// Adds what is new of the answer.
@@ -309,7 +342,7 @@ impl Scored {
     fn counts(&mut self, seed: SeedId, token: TokenId) -> bool {
         match self.rule {
             Repeats::ScoreOnce => self.set.insert((seed.0, token)),
-            Repeats::SingleTurn => self.set.insert((seed.0, 0)),
+            Repeats::SingleTurn | Repeats::AllTurns => self.set.insert((seed.0, 0)),
         }
     }
 }
@@ -328,22 +361,42 @@ impl Marking {
         Self { rule, memory, recent: VecDeque::new(), counts: HashMap::default() }
     }
 
-    /// Whether the step must stay unmarked, its seed having been used; it is remembered either way.
+    /// Whether the step must stay unmarked, its seed having been used. Remembers it, unless marked ones alone are.
     fn repeats(&mut self, draw: &Draw<'_>) -> bool {
         if self.rule == Repeats::ScoreOnce {
             return false;
         }
         let seed = draw.seed_id(0).0;
-        let count = self.counts.entry(seed).or_default();
-        *count += 1;
-        let repeats = *count > 1;
+        let used = self.counts.contains_key(&seed);
+        if let Memory::Marked(most) = self.memory {
+            return used || self.counts.len() >= most;
+        }
+        self.remember(seed);
+        used
+    }
+
+    /// Remembers a marked step where [`repeats`](Self::repeats) did not.
+    fn marked(&mut self, draw: &Draw<'_>) {
+        if self.rule != Repeats::ScoreOnce && matches!(self.memory, Memory::Marked(_)) {
+            self.remember(draw.seed_id(0).0);
+        }
+    }
+
+    /// Takes the draw of an unmarked position for used.
+    fn note(&mut self, draw: Option<Draw<'_>>) {
+        if let Some(draw) = draw {
+            self.remember(draw.seed_id(0).0);
+        }
+    }
+
+    fn remember(&mut self, seed: u64) {
+        *self.counts.entry(seed).or_default() += 1;
         if let Memory::Positions(positions) = self.memory {
             self.recent.push_back(seed);
             if self.recent.len() > positions {
                 self.forget();
             }
         }
-        repeats
     }
 
     fn forget(&mut self) {

@@ -11,6 +11,7 @@
 
 mod lanes;
 mod mt19937;
+mod murmur;
 mod native;
 mod peer;
 mod philox;
@@ -22,6 +23,7 @@ use crate::keys::Key;
 use crate::tokens::{TokenId, TokenizerHash};
 use peer::{Peer, State};
 
+pub use murmur::COIN;
 pub use peer::{Before, Frame, PeerPrf, PrfError, Start};
 
 /// Stream of the first (or only) key's words.
@@ -40,6 +42,9 @@ pub enum PrfVariant {
     /// Philox4x32-10 as vLLM 0.33.0 uses it.
     #[serde(rename = "philox4x32-10-v1")]
     Philox4x32V1,
+    /// MurmurHash3 as SGLang 0.5.23 uses it.
+    #[serde(rename = "sglang-murmur3-v1")]
+    SglangMurmur3V1,
 }
 
 impl PrfVariant {
@@ -48,6 +53,7 @@ impl PrfVariant {
         match self {
             Self::TouchmarkV1 => "touchmark-v1",
             Self::Philox4x32V1 => "philox4x32-10-v1",
+            Self::SglangMurmur3V1 => "sglang-murmur3-v1",
         }
     }
 }

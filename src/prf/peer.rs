@@ -1,7 +1,7 @@
 //! What the functions of other engines have in common.
 
 use crate::keys::Key;
-use crate::prf::{PrfVariant, SeedId, philox};
+use crate::prf::{PrfVariant, SeedId, murmur, philox};
 use crate::tokens::TokenId;
 
 /// Positions of a walk that are prepared together.
@@ -118,6 +118,14 @@ pub enum PeerPrf {
         /// Whether two keys are derived.
         dual: bool,
     },
+    /// SGLang's; streams [`KEY_A`](super::KEY_A) and [`KEY_B`](super::KEY_B) are its keys, [`COIN`](super::COIN) chooses
+    /// between them.
+    Murmur {
+        /// h, ids of prompt and output, fewer at the beginning of an answer.
+        width: usize,
+        /// Whether there are two keys.
+        dual: bool,
+    },
 }
 
 impl PeerPrf {
@@ -125,6 +133,7 @@ impl PeerPrf {
     pub fn variant(&self) -> PrfVariant {
         match self {
             Self::Philox { .. } => PrfVariant::Philox4x32V1,
+            Self::Murmur { .. } => PrfVariant::SglangMurmur3V1,
         }
     }
 
@@ -132,6 +141,7 @@ impl PeerPrf {
     pub fn key_numbers(&self) -> usize {
         match self {
             Self::Philox { .. } => 1,
+            Self::Murmur { dual, .. } => 1 + usize::from(*dual),
         }
     }
 
@@ -141,6 +151,7 @@ impl PeerPrf {
             Self::Philox { width, .. } => {
                 Frame { width, least: width, before: Before::Padding(philox::PADDING) }
             }
+            Self::Murmur { width, .. } => Frame { width, least: 1, before: Before::Prompt },
         }
     }
 
@@ -151,6 +162,9 @@ impl PeerPrf {
             numbers.ok_or_else(|| PrfError::Key { needed: Some(needed), got: key.count() })?;
         Ok(match *self {
             Self::Philox { dual, .. } => Box::new(philox::Philox::new(numbers[0], dual)),
+            Self::Murmur { .. } => {
+                Box::new(murmur::Murmur::new(numbers[0], numbers.get(1).copied()))
+            }
         })
     }
 }

@@ -11,6 +11,7 @@
 
 mod gumbel;
 mod kgw;
+mod sglang;
 mod sweet;
 mod synthid;
 mod unigram;
@@ -27,6 +28,7 @@ use crate::tokens::TokenId;
 
 pub use gumbel::Gumbel;
 pub use kgw::{Kgw, KgwSeeding};
+pub use sglang::SglangGumbel;
 pub use sweet::Sweet;
 pub use synthid::{SynthId, Weighting};
 pub use unigram::Unigram;
@@ -84,6 +86,8 @@ schemes! {
     Sweet = "sweet",
     /// vLLM's exponential minimum sampling, with one key or two.
     VllmGumbel = "vllm-gumbel",
+    /// SGLang's exponential minimum sampling, with one key or two.
+    SglangGumbel = "sglang-gumbel",
 }
 
 /// One way of marking, as parameters. Implementations hold no key and no state.
@@ -126,6 +130,11 @@ pub trait Scheme: fmt::Debug + Send + Sync {
     /// Streams of the draw that [`evidence`](Self::evidence) reads.
     fn streams(&self) -> &[u32];
 
+    /// Whether a step stays unmarked, its draw unused, because the model is too certain; scoring does not know of it.
+    fn declines(&self, _candidates: &mut Candidates) -> bool {
+        false
+    }
+
     /// Marks one step: edits `candidates` in place, or picks the token. `noise` is the sampler's own generator.
     fn embed(&self, draw: &Draw<'_>, candidates: &mut Candidates, noise: &mut Noise) -> Pick;
 
@@ -162,6 +171,8 @@ pub enum Memory {
     Answer,
     /// For so many positions, marked or not.
     Positions(usize),
+    /// To its end, those of marked positions alone; after so many of them nothing more is marked.
+    Marked(usize),
 }
 
 /// What the sampler does after a scheme has acted.
@@ -253,6 +264,26 @@ pub enum SpecError {
         /// The widest.
         max: usize,
     },
+    /// A number of something that is 0 or too great.
+    #[error("{name} is {got}, but must be 1 to {max}")]
+    Count {
+        /// The parameter.
+        name: &'static str,
+        /// The value.
+        got: usize,
+        /// The greatest.
+        max: usize,
+    },
+    /// A probability outside its range.
+    #[error("{name} is {got}, but must be above 0 and {most} 1")]
+    Probability {
+        /// The parameter.
+        name: &'static str,
+        /// The value.
+        got: f64,
+        /// "below" or "at most".
+        most: &'static str,
+    },
     /// α is not a probability between 0 and 1.
     #[error("alpha is {got}, but must lie between 0 and 1")]
     Alpha {
@@ -306,7 +337,7 @@ pub enum SpecError {
     Prf(#[from] PrfError),
     /// There is no one seed for a position's context, so "a repeated seed" has no use.
     #[error(
-        "repeats = \"single-turn\" needs seeds made of the context alone; use \"score-once\" with unigram and with seeding = \"self\""
+        "repeats = \"single-turn\" or \"all-turns\" needs seeds made of the context alone; use \"score-once\" with unigram and with seeding = \"self\""
     )]
     SingleTurnNeedsContext,
 }

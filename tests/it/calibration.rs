@@ -11,7 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use touchmark::detect::Law;
 use touchmark::sampling::Noise;
-use touchmark::schemes::{Gumbel, Kgw, KgwSeeding, Null, Spec, Sweet, SynthId, Unigram, Weighting};
+use touchmark::schemes::{
+    Gumbel, Kgw, KgwSeeding, Null, SglangGumbel, Spec, Sweet, SynthId, Unigram, VllmGumbel,
+    Weighting,
+};
 use touchmark::stats::{binomial_sf_ge, ks_uniform, randomised_p};
 use touchmark::tokenizer::HfTokenizer;
 use touchmark::tokens::{TokenId, Tokenize};
@@ -46,6 +49,16 @@ fn cells() -> Vec<Cell> {
         ("synthid m=30 mean", synthid(Weighting::Mean, 30)),
         ("synthid m=30 weighted", synthid(Weighting::WeightedMean, 30)),
         ("sweet h=2", Spec::Sweet(Sweet::default())),
+        ("vllm-gumbel h=4", Spec::VllmGumbel(VllmGumbel::default())),
+        ("sglang-gumbel h=4", Spec::SglangGumbel(SglangGumbel::default())),
+        (
+            "sglang-gumbel two keys h=2",
+            Spec::SglangGumbel(SglangGumbel {
+                context_window: 2,
+                mixing_probability: Some(0.5),
+                ..SglangGumbel::default()
+            }),
+        ),
     ];
     let cell = |(name, spec): (&str, Spec), repeats| Cell { name: name.to_owned(), spec, repeats };
     let mut cells: Vec<Cell> = named.into_iter().map(|it| cell(it, Repeats::ScoreOnce)).collect();

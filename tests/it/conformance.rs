@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use touchmark::detect::{Detector, Verdict, expected_evidence};
 use touchmark::generate::{Answer, Ends, Output, Request, generate};
-use touchmark::prf::Seeding;
+use touchmark::prf::{Seeding, Start};
 use touchmark::sampling::{Candidates, Noise, Sampler, Sampling, entropy};
 use touchmark::schemes::{Pick, Spec, Stage};
 use touchmark::stats::{Family, binomial_sf_ge, gamma_sf_ge};
@@ -15,12 +15,14 @@ use touchmark::watermark::{Marked, Repeats, Text, Watermark};
 use crate::common::{Letters, ToyModel, watermark};
 
 const V: u32 = 4096;
+const PROMPT: &[TokenId] = &[1, 2, 3];
+const WRITTEN: Start<'_> = Start::Answer { prompt: PROMPT };
 
 fn write(mark: Option<&Watermark>, tokens: usize, seed: u64) -> Output {
     let mut model = ToyModel::new(V as usize);
     let sampling = Sampling { seed, ..Sampling::default() };
     let request = Request {
-        prompt: vec![1, 2, 3],
+        prompt: PROMPT.to_vec(),
         max_tokens: tokens,
         sampling,
         stream: 0,
@@ -71,7 +73,8 @@ fn skipping_repeats_marks_what_the_scorer_counts() {
     for spec in Spec::examples().into_iter().filter(shared) {
         let mark = watermark(2, &spec, V, Repeats::SingleTurn);
         let output = write(Some(&mark), 300, 8);
-        let evidence = mark.score_text(&Text::gated(&output.ids, &entropies(&output.ids)));
+        let (ids, entropies) = (&output.ids[..], &entropies(&output.ids)[..]);
+        let evidence = mark.score_text(&Text { ids, start: WRITTEN, entropies });
         assert_eq!(evidence.scored(), output.marked, "{spec:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+mod sglang;
 mod vllm;
 
 use serde_json::Value;
@@ -44,6 +45,11 @@ pub fn logit(step: u32, token: u32) -> f32 {
     x = x.wrapping_mul(0x2C1B_3C6D);
     x ^= x >> 12;
     (x >> 8) as f32 / 2_097_152.0
+}
+
+/// The rows of a file of texts.
+pub fn texts(json_lines: &str) -> Vec<Value> {
+    json_lines.lines().map(golden).collect()
 }
 
 pub fn mark(keys: Vec<u64>, spec: &Spec, vocab_size: u64, repeats: Repeats) -> Watermark {

@@ -461,6 +461,8 @@ pub enum Repeats {
     ScoreOnce,
     /// Leave a repeated draw unmarked, count its first occurrence
     SingleTurn,
+    /// The same, and the prompt's contexts count as used
+    AllTurns,
 }
 
 /// As clap says it when a command is missing.

@@ -32,6 +32,7 @@ fn create(global: &Global, store: &Store, new: &ProfileNew) -> anyhow::Result<Pr
     let repeats = match new.repeats {
         args::Repeats::ScoreOnce => Repeats::ScoreOnce,
         args::Repeats::SingleTurn => Repeats::SingleTurn,
+        args::Repeats::AllTurns => Repeats::AllTurns,
     };
     let made = NewProfile {
         id: new.id.clone(),
