@@ -129,7 +129,11 @@ fn tournament(json: &mut Json, from: &Parameters, keys: &[u64]) -> Result<(), Ex
     Ok(())
 }
 
-fn vllm(from: &Parameters, repeats: Repeats, key: &[u64]) -> Result<Zeroizing<String>, ExportError> {
+fn vllm(
+    from: &Parameters,
+    repeats: Repeats,
+    key: &[u64],
+) -> Result<Zeroizing<String>, ExportError> {
     let mut json = Json::new();
     json.plain("key", key[0]);
     match from.table.get("alpha") {
@@ -141,7 +145,11 @@ fn vllm(from: &Parameters, repeats: Repeats, key: &[u64]) -> Result<Zeroizing<St
     }
     json.whole("context_width", from.whole("context_width")?);
     json.word("prf", "philox");
-    let rule = if repeats == Repeats::SingleTurn { "single_turn" } else { "none" };
+    let rule = match repeats {
+        Repeats::ScoreOnce => "none",
+        Repeats::SingleTurn => "single_turn",
+        Repeats::AllTurns => "all",
+    };
     json.word("deduplicate_contexts", rule);
     match from.table.get("max_history") {
         None => json.plain("deduplicate_contexts_max_history", "null"),

@@ -7,7 +7,7 @@ use crate::watermark::Repeats;
 
 use super::synthid::{Table, spec};
 use super::value::{Fields, Secret, Value, is_number};
-use super::{Imported, ImportError, Note, Options, SynthIdHash, Tool, VocabularySize, finish};
+use super::{ImportError, Imported, Note, Options, SynthIdHash, Tool, VocabularySize, finish};
 
 const TOOL: Tool = Tool::LlamaCpp;
 

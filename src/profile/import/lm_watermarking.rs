@@ -8,7 +8,7 @@ use crate::watermark::Repeats;
 use super::transformers::DEFAULT_KEY;
 use super::value::{Fields, Value, one_of};
 use super::{
-    Imported, ImportError, Note, Options, Tool, VocabularySize, finish, integer, number, table,
+    ImportError, Imported, Note, Options, Tool, VocabularySize, finish, integer, number, table,
 };
 
 const TOOL: Tool = Tool::LmWatermarking;

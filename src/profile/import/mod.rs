@@ -170,13 +170,10 @@ pub enum Note {
     /// A field that is no part of the mark.
     #[error("{0} is no part of the mark and is not kept")]
     NotKept(&'static str),
-    /// More stays unmarked than by our rule.
-    #[error(
-        "deduplicate_contexts = \"all\" becomes single-turn here: texts are read as well, but this program would mark contexts of the prompt"
-    )]
-    PromptContexts,
     /// A parameter without effect.
-    #[error("with lefthash transformers seeds by the last token alone; context_width only says where its detector begins")]
+    #[error(
+        "with lefthash transformers seeds by the last token alone; context_width only says where its detector begins"
+    )]
     WidthWithoutEffect,
     /// Not a released format.
     #[error(

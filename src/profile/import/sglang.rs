@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use crate::watermark::Repeats;
 
 use super::value::{Fields, Value};
-use super::{Imported, ImportError, Note, Tool, VocabularySize, finish, read_value, table};
+use super::{ImportError, Imported, Note, Tool, VocabularySize, finish, read_value, table};
 
 const TOOL: Tool = Tool::SgLang;
 /// Longest configuration that SGLang reads.
@@ -26,7 +26,7 @@ pub(super) fn read(text: &str) -> Result<Imported, ImportError> {
     let mut table = table("sglang-gumbel");
     let window = fields.count("context_window", 1..=64)?.unwrap_or(4);
     table.insert("context_window".to_owned(), window.into());
-    let mixing = fields.within("mixing_probability", 0.0..=1.0)?;
+    let mixing = fields.between("mixing_probability", 0.0, 1.0)?;
     match (mixing, keys.len()) {
         (Some(_), 1) => {
             let why = "there is no second key to mix in";
@@ -38,7 +38,7 @@ pub(super) fn read(text: &str) -> Result<Imported, ImportError> {
         }
         _ => {}
     }
-    let most = fields.within("max_probability", 0.0..=1.0)?.unwrap_or(1.0);
+    let most = fields.within("max_probability", 1e-6..=1.0)?.unwrap_or(1.0);
     table.insert("max_probability".to_owned(), most.into());
     let mut notes = Vec::new();
     for name in ["default_enabled", "enforce_all"] {
@@ -56,8 +56,7 @@ fn key(fields: &mut Fields, field: &'static str) -> Result<Option<u64>, ImportEr
     let wanted = "1 to 16 hexadecimal digits in quotes";
     let Value::Text(text) = value else { return Err(fields.wrong(field, wanted)) };
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(&text);
-    let sound =
-        (1..=16).contains(&digits.len()) && digits.bytes().all(|c| c.is_ascii_hexdigit());
+    let sound = (1..=16).contains(&digits.len()) && digits.bytes().all(|c| c.is_ascii_hexdigit());
     match u64::from_str_radix(digits, 16) {
         Ok(key) if sound => Ok(Some(key)),
         _ => Err(fields.wrong(field, wanted)),

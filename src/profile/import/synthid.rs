@@ -11,7 +11,7 @@ use crate::watermark::Repeats;
 
 use super::value::{Fields, Value};
 use super::{
-    Imported, ImportError, Note, Options, SynthIdHash, Tool, VocabularySize, finish, integer, table,
+    ImportError, Imported, Note, Options, SynthIdHash, Tool, VocabularySize, finish, integer, table,
 };
 
 const TOOL: Tool = Tool::SynthId;

@@ -7,7 +7,7 @@ use crate::watermark::Repeats;
 use super::lm_watermarking::{Seeding, spec};
 use super::transformers::DEFAULT_KEY;
 use super::value::{Fields, Secret, Value, insert, is_number};
-use super::{Imported, ImportError, Note, Options, Tool, VocabularySize, finish, read_value};
+use super::{ImportError, Imported, Note, Options, Tool, VocabularySize, finish, read_value};
 
 const TOOL: Tool = Tool::Tgi;
 
@@ -26,13 +26,15 @@ pub(super) fn read(text: &str, options: Options) -> Result<Imported, ImportError
     fields.finish()?;
     let mut notes = Vec::from_iter(options.drawn(TOOL)?);
     notes.push(Note::PublicKey(TOOL));
-    let table = spec(&Seeding { prf: "additive_prf", width: 1, self_salt: false }, gamma, delta, true);
+    let table =
+        spec(&Seeding { prf: "additive_prf", width: 1, self_salt: false }, gamma, delta, true);
     finish(table, Repeats::ScoreOnce, vec![DEFAULT_KEY].into(), VocabularySize::Logits, notes)
 }
 
 /// Lines of `NAME=value`, as in a file for `docker run --env-file`; other names of the environment are passed over.
 fn environment(text: &str) -> Result<Option<Value>, ImportError> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let mut map = Vec::new();
     for line in lines {
         let line = line.strip_prefix("export ").unwrap_or(line);

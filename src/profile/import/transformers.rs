@@ -8,7 +8,7 @@ use crate::watermark::Repeats;
 use super::synthid::{Table, spec};
 use super::value::{Fields, Value};
 use super::{
-    Imported, ImportError, Note, Options, SynthIdHash, Tool, VocabularySize, finish, table,
+    ImportError, Imported, Note, Options, SynthIdHash, Tool, VocabularySize, finish, table,
 };
 
 const TOOL: Tool = Tool::Transformers;
@@ -31,7 +31,8 @@ pub(super) fn read(value: Value, options: Options) -> Result<Imported, ImportErr
     match (fields.first(LISTS), fields.first(TOURNAMENT)) {
         (None, None) => Err(ImportError::NoMark),
         (Some(one), Some(other)) => {
-            let why = "the one is of a WatermarkingConfig, the other of a SynthIDTextWatermarkingConfig";
+            let why =
+                "the one is of a WatermarkingConfig, the other of a SynthIDTextWatermarkingConfig";
             Err(ImportError::Contradiction { one, other, why })
         }
         (Some(_), None) => lists(fields, options),

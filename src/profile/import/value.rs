@@ -146,7 +146,6 @@ impl Fields {
         }
     }
 
-
     /// Leaves out what is null.
     pub(super) fn without_nulls(mut self) -> Self {
         self.map.retain(|(_, value)| !matches!(value, Value::Null));
@@ -256,9 +255,7 @@ impl Fields {
     pub(super) fn finish(self) -> Result<(), ImportError> {
         match self.map.first() {
             None => Ok(()),
-            Some((name, _)) => {
-                Err(ImportError::Unknown { tool: self.tool, field: shown(name) })
-            }
+            Some((name, _)) => Err(ImportError::Unknown { tool: self.tool, field: shown(name) }),
         }
     }
 }

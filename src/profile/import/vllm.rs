@@ -3,7 +3,7 @@
 use crate::watermark::Repeats;
 
 use super::value::{Fields, Value};
-use super::{Imported, ImportError, Note, Tool, VocabularySize, finish, table};
+use super::{ImportError, Imported, Note, Tool, VocabularySize, finish, table};
 
 const TOOL: Tool = Tool::Vllm;
 
@@ -30,7 +30,8 @@ pub(super) fn read(value: Value) -> Result<Imported, ImportError> {
     if let Some(history) = history(&mut fields)? {
         table.insert("max_history".to_owned(), history.into());
     }
-    let (repeats, mut notes) = repeats(&mut fields)?;
+    let repeats = repeats(&mut fields)?;
+    let mut notes = Vec::new();
     if fields.flag("allow_target_only_watermarking")? == Some(true) {
         notes.push(Note::NotKept("allow_target_only_watermarking"));
     }
@@ -67,10 +68,10 @@ fn history(fields: &mut Fields) -> Result<Option<i64>, ImportError> {
     }
 }
 
-fn repeats(fields: &mut Fields) -> Result<(Repeats, Vec<Note>), ImportError> {
+fn repeats(fields: &mut Fields) -> Result<Repeats, ImportError> {
     Ok(match fields.word("deduplicate_contexts", &["none", "single_turn", "all"])? {
-        Some("none") => (Repeats::ScoreOnce, Vec::new()),
-        Some("all") => (Repeats::SingleTurn, vec![Note::PromptContexts]),
-        _ => (Repeats::SingleTurn, Vec::new()),
+        Some("none") => Repeats::ScoreOnce,
+        Some("all") => Repeats::AllTurns,
+        _ => Repeats::SingleTurn,
     })
 }

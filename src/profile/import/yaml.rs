@@ -1,8 +1,7 @@
 //! YAML, as far as configurations need it: mappings, lists and scalars.
 //!
 //! Read from the parser's events, so that an alias is refused where it stands and never grows, and depth is bounded.
-//! Plain scalars are what YAML 1.2's core schema says, and Python's `None` is null; a number with a leading zero is text,
-//! since older readers take it for octal.
+//! Plain scalars are what YAML 1.2's core schema says, and Python's `None` is null.
 
 use std::borrow::Cow;
 
@@ -41,7 +40,12 @@ impl<'a> Reader<'a> {
             Some(Err(error)) => {
                 let at = error.marker();
                 let why = "it cannot be read from here on";
-                Err(ImportError::Syntax { format: FORMAT, line: at.line(), column: at.col() + 1, why })
+                Err(ImportError::Syntax {
+                    format: FORMAT,
+                    line: at.line(),
+                    column: at.col() + 1,
+                    why,
+                })
             }
             None => Ok((Event::StreamEnd, Span::default())),
         }
@@ -55,6 +59,10 @@ impl<'a> Reader<'a> {
             Event::Scalar(_, _, _, Some(_))
             | Event::SequenceStart(_, Some(_))
             | Event::MappingStart(_, Some(_)) => Err(fault(at, "tags are not read")),
+            Event::Scalar(text, ScalarStyle::Plain, 0, None) if is_octal(&text) => Err(fault(
+                at,
+                "a leading zero means octal to some readers; write the number without",
+            )),
             Event::Scalar(text, style, 0, None) => Ok(scalar(text, style)),
             Event::SequenceStart(0, None) => self.list(depth),
             Event::MappingStart(0, None) => self.map(depth),
@@ -88,6 +96,12 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Whether YAML 1.1 and 1.2 take a scalar for different numbers.
+fn is_octal(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|c| c.is_ascii_digit())
+}
+
 fn scalar(text: Cow<'_, str>, style: ScalarStyle) -> Value {
     if style != ScalarStyle::Plain {
         return Value::Text(Secret::new(text.into_owned()));
@@ -102,10 +116,5 @@ fn scalar(text: Cow<'_, str>, style: ScalarStyle) -> Value {
 }
 
 fn fault(at: Span, why: &'static str) -> ImportError {
-    ImportError::Syntax {
-        format: FORMAT,
-        line: at.start.line(),
-        column: at.start.col() + 1,
-        why,
-    }
+    ImportError::Syntax { format: FORMAT, line: at.start.line(), column: at.start.col() + 1, why }
 }
