@@ -15,7 +15,6 @@ mod murmur;
 mod native;
 mod peer;
 mod philox;
-mod synthid_text;
 
 use native::{Batch, Native, Seed};
 use serde::{Deserialize, Serialize};
@@ -43,12 +42,6 @@ pub enum PrfVariant {
     /// Philox4x32-10 as vLLM 0.33.0 uses it.
     #[serde(rename = "philox4x32-10-v1")]
     Philox4x32V1,
-    /// SynthID-Text of transformers 5 and synthid-text 0.2.1.
-    #[serde(rename = "synthid-table")]
-    SynthIdTable,
-    /// SynthID-Text of Google's repository from June 2025 on.
-    #[serde(rename = "synthid-iv")]
-    SynthIdIv,
     /// MurmurHash3 as SGLang 0.5.23 uses it.
     #[serde(rename = "sglang-murmur3-v1")]
     SglangMurmur3V1,
@@ -60,8 +53,6 @@ impl PrfVariant {
         match self {
             Self::TouchmarkV1 => "touchmark-v1",
             Self::Philox4x32V1 => "philox4x32-10-v1",
-            Self::SynthIdTable => "synthid-table",
-            Self::SynthIdIv => "synthid-iv",
             Self::SglangMurmur3V1 => "sglang-murmur3-v1",
         }
     }

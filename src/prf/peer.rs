@@ -1,7 +1,7 @@
 //! What the functions of other engines have in common.
 
 use crate::keys::Key;
-use crate::prf::{PrfVariant, SeedId, murmur, philox, synthid_text};
+use crate::prf::{PrfVariant, SeedId, murmur, philox};
 use crate::tokens::TokenId;
 
 /// Positions of a walk that are prepared together.
@@ -131,24 +131,6 @@ pub enum PeerPrf {
         /// Whether there are two keys.
         dual: bool,
     },
-    /// SynthID-Text with a table of bits; the numbers of the key are the layers'.
-    SynthIdTable {
-        /// n: n − 1 ids and the candidate are hashed.
-        ngram_len: usize,
-        /// m.
-        depth: usize,
-        /// Entries of the table.
-        size: u32,
-        /// Its seed.
-        seed: u64,
-    },
-    /// SynthID-Text without.
-    SynthIdIv {
-        /// n: n − 1 ids and the candidate are hashed.
-        ngram_len: usize,
-        /// m.
-        depth: usize,
-    },
 }
 
 impl PeerPrf {
@@ -157,8 +139,6 @@ impl PeerPrf {
         match self {
             Self::Philox { .. } => PrfVariant::Philox4x32V1,
             Self::Murmur { .. } => PrfVariant::SglangMurmur3V1,
-            Self::SynthIdTable { .. } => PrfVariant::SynthIdTable,
-            Self::SynthIdIv { .. } => PrfVariant::SynthIdIv,
         }
     }
 
@@ -167,7 +147,6 @@ impl PeerPrf {
         match self {
             Self::Philox { .. } => 1,
             Self::Murmur { dual, .. } => 1 + usize::from(*dual),
-            Self::SynthIdTable { depth, .. } | Self::SynthIdIv { depth, .. } => *depth,
         }
     }
 
@@ -178,10 +157,6 @@ impl PeerPrf {
                 Frame { width, least: width, before: Before::Padding(philox::PADDING) }
             }
             Self::Murmur { width, .. } => Frame { width, least: 1, before: Before::Prompt },
-            Self::SynthIdTable { ngram_len, .. } | Self::SynthIdIv { ngram_len, .. } => {
-                let width = ngram_len - 1;
-                Frame { width, least: width, before: Before::AnswerPadding(0) }
-            }
         }
     }
 
@@ -191,10 +166,6 @@ impl PeerPrf {
         let numbers =
             numbers.ok_or_else(|| PrfError::Key { needed: Some(needed), got: key.count() })?;
         Ok(match *self {
-            Self::SynthIdTable { size, seed, .. } => {
-                Box::new(synthid_text::Table::new(numbers, size, seed))
-            }
-            Self::SynthIdIv { .. } => Box::new(synthid_text::Iv::new(numbers)),
             Self::Philox { dual, .. } => Box::new(philox::Philox::new(numbers[0], dual)),
             Self::Murmur { .. } => {
                 Box::new(murmur::Murmur::new(numbers[0], numbers.get(1).copied()))

@@ -14,7 +14,6 @@ mod kgw;
 mod sglang;
 mod sweet;
 mod synthid;
-mod synthid_text;
 mod unigram;
 mod vllm;
 
@@ -32,7 +31,6 @@ pub use kgw::{Kgw, KgwSeeding};
 pub use sglang::SglangGumbel;
 pub use sweet::Sweet;
 pub use synthid::{SynthId, Weighting};
-pub use synthid_text::{SynthIdHash, SynthIdText};
 pub use unigram::Unigram;
 pub use vllm::VllmGumbel;
 
@@ -88,8 +86,6 @@ schemes! {
     Sweet = "sweet",
     /// vLLM's exponential minimum sampling, with one key or two.
     VllmGumbel = "vllm-gumbel",
-    /// Tournament sampling of transformers and of Google's synthid-text.
-    SynthIdText = "synthid-text",
     /// SGLang's exponential minimum sampling, with one key or two.
     SglangGumbel = "sglang-gumbel",
 }
@@ -324,22 +320,6 @@ pub enum SpecError {
     KeyLength {
         /// How many it wants.
         got: usize,
-    },
-    /// An n-gram of no or too many ids.
-    #[error("ngram_len is {got}, but must be 2 to {max}")]
-    NgramLen {
-        /// The value.
-        got: usize,
-        /// The longest.
-        max: usize,
-    },
-    /// A table of no or too many entries.
-    #[error("sampling_table_size is {got}, but must be 1 to {max}")]
-    TableSize {
-        /// The value.
-        got: u32,
-        /// The largest.
-        max: u32,
     },
     /// A number of positions that is none.
     #[error("{name} is 0, but must be 1 or more; leave it out to remember the whole answer")]

@@ -146,7 +146,7 @@ impl Scheme for SynthId {
 
 /// Plays `layers` rounds on `p`, reading layer `l` from bit `l` of each word. Each pass applies one layer and sums the
 /// next one's G.
-pub(super) fn tournament(p: &mut [f32], words: &[u32], layers: u32, leaves: u32) {
+fn tournament(p: &mut [f32], words: &[u32], layers: u32, leaves: u32) {
     let mut green_mass = mass_of_ones(p, words, 0);
     for layer in 0..layers {
         let (one, zero) = factors(green_mass, leaves);

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use touchmark::detect::{Detector, Verdict, expected_evidence};
 use touchmark::generate::{Answer, Ends, Output, Request, generate};
-use touchmark::prf::{PrfVariant, Seeding, Start};
+use touchmark::prf::{Seeding, Start};
 use touchmark::sampling::{Candidates, Noise, Sampler, Sampling, entropy};
 use touchmark::schemes::{Pick, Spec, Stage};
 use touchmark::stats::{Family, binomial_sf_ge, gamma_sf_ge};
@@ -107,9 +107,7 @@ fn distortion_free_claims_hold() {
     let total: f64 = logits.iter().map(|&l| f64::from(l).exp()).sum();
     for spec in Spec::examples() {
         let mark = watermark(3, &spec, 16, Repeats::ScoreOnce);
-        // The table form reads 16 bits of a context's hash, too few for so many contexts under one key.
-        let fixed =
-            spec.scheme().seeding() == Seeding::Fixed || spec.prf() == PrfVariant::SynthIdTable;
+        let fixed = spec.scheme().seeding() == Seeding::Fixed;
         let counts = marked_choices(&mark, &spec, &logits, fixed);
         let draws: f64 = counts.iter().sum();
         let chi2: f64 = counts

@@ -3,7 +3,6 @@
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 mod sglang;
-mod synthid;
 mod vllm;
 
 use serde_json::Value;
