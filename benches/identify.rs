@@ -48,7 +48,8 @@ fn detectors() -> Vec<Detector> {
     let family = Family::one().times("profiles and keys", 10 * KEYS);
     let detector = |(number, spec): (u64, Spec)| {
         let key = key(number, &spec)?;
-        let mark = Watermark::new(&key, spec.prf(), &spec, &vocabulary, Repeats::SingleTurn).ok()?;
+        let mark =
+            Watermark::new(&key, spec.prf(), &spec, &vocabulary, Repeats::SingleTurn).ok()?;
         Detector::new(mark, 1e-6, family.clone(), None).ok()
     };
     pairs.filter_map(detector).collect()
@@ -73,7 +74,11 @@ fn identify(c: &mut Criterion) {
     group.bench_function("detectors made for it", |b| {
         b.iter(|| {
             let p = |detector: Detector| detector.detect(&Text::of(black_box(&ids))).ok();
-            detectors().into_iter().filter_map(p).map(|found| found.corrected.log10()).fold(0.0, f64::min)
+            detectors()
+                .into_iter()
+                .filter_map(p)
+                .map(|found| found.corrected.log10())
+                .fold(0.0, f64::min)
         });
     });
     group.finish();

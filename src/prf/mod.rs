@@ -10,11 +10,14 @@
 //! Called by `watermark` only. Never knows what a scheme does with the words, and never touches a device's generator.
 
 mod lanes;
+mod lcg;
 mod mt19937;
 mod murmur;
 mod native;
 mod peer;
 mod philox;
+mod synthid_iv;
+mod synthid_table;
 
 use native::{Batch, Native, Seed};
 use serde::{Deserialize, Serialize};
@@ -24,7 +27,7 @@ use crate::tokens::{TokenId, TokenizerHash};
 use peer::{Peer, State};
 
 pub use murmur::COIN;
-pub use peer::{Before, Frame, PeerPrf, PrfError, Start};
+pub use peer::{Before, Frame, Layers, PeerPrf, PrfError, Start};
 
 /// Stream of the first (or only) key's words.
 pub const KEY_A: u32 = 0;
@@ -45,6 +48,12 @@ pub enum PrfVariant {
     /// MurmurHash3 as SGLang 0.5.23 uses it.
     #[serde(rename = "sglang-murmur3-v1")]
     SglangMurmur3V1,
+    /// The table form of SynthID-Text: transformers, and synthid-text 0.2.1 as published.
+    #[serde(rename = "synthid-table")]
+    SynthIdTable,
+    /// The form of SynthID-Text in Google's repository since June 2025, which no package has.
+    #[serde(rename = "synthid-iv")]
+    SynthIdIv,
 }
 
 impl PrfVariant {
@@ -54,6 +63,8 @@ impl PrfVariant {
             Self::TouchmarkV1 => "touchmark-v1",
             Self::Philox4x32V1 => "philox4x32-10-v1",
             Self::SglangMurmur3V1 => "sglang-murmur3-v1",
+            Self::SynthIdTable => "synthid-table",
+            Self::SynthIdIv => "synthid-iv",
         }
     }
 }
@@ -161,6 +172,14 @@ impl Prf {
     pub fn starts(&self) -> &'static [Start<'static>] {
         const BOTH: &[Start<'static>] = &[Start::Fragment, Start::Answer { prompt: &[] }];
         if self.frame.tells_answers() { BOTH } else { &BOTH[..1] }
+    }
+
+    /// What is known of the layers of a tournament function under this key; `None` of other functions.
+    pub fn layers(&self) -> Option<Layers> {
+        match &self.function {
+            Function::Native(_) => None,
+            Function::Peer(peer) => peer.layers(),
+        }
     }
 
     /// What stands before the first id of a text, for the draws of its first positions.
@@ -305,6 +324,15 @@ impl Draw<'_> {
             Origin::Peer { peer, state } => peer.seed_id(*state, token),
             Origin::Lane { batch, lane, .. } if batch.token(*lane) == token => batch.seed_id(*lane),
             _ => self.seed(token).map_or(SeedId(0), |seed| seed.id()),
+        }
+    }
+
+    /// Names of the words of `token`, its own first, where a function has so few that they recur by chance: two positions
+    /// of one text read the same words, under every key or under some, if any of one's names is the other's own.
+    pub fn names(&self, token: TokenId) -> Option<[u64; 3]> {
+        match &self.0 {
+            Origin::Peer { peer, state } => peer.names(*state, token),
+            _ => None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the functions of other engines have in common.
 
 use crate::keys::Key;
-use crate::prf::{PrfVariant, SeedId, murmur, philox};
+use crate::prf::{PrfVariant, SeedId, murmur, philox, synthid_iv, synthid_table};
 use crate::tokens::TokenId;
 
 /// Positions of a walk that are prepared together.
@@ -32,8 +32,31 @@ pub(super) trait Peer: Send + Sync {
         }
     }
 
+    /// As [`Draw::names`](super::Draw::names).
+    fn names(&self, _state: State, _token: TokenId) -> Option<[u64; 3]> {
+        None
+    }
+
+    /// As [`Prf::layers`](super::Prf::layers).
+    fn layers(&self) -> Option<Layers> {
+        None
+    }
+
     /// Is told of up to [`BATCH`] positions before their words are asked for, so that it may compute them together.
     fn warm(&self, _batch: &[(usize, State, TokenId)]) {}
+}
+
+/// What is known of the bits that a tournament function gives the layers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layers {
+    /// For each layer the first one whose bits are always the same: itself, unless two numbers of the key are as good as
+    /// equal.
+    pub same_as: Vec<u32>,
+    /// Probability of a one, over keys.
+    pub ones: f64,
+    /// Root mean square of the correlation of two bits: of one layer for two n-grams, over keys; of two layers of one
+    /// key, over n-grams.
+    pub correlation: f64,
 }
 
 /// What stands before a text.
@@ -131,6 +154,28 @@ pub enum PeerPrf {
         /// Whether there are two keys.
         dual: bool,
     },
+    /// SynthID-Text's with a table of bits: transformers, and synthid-text 0.2.1. Layer l is bit l mod 32 of stream ⌊l/32⌋.
+    SynthIdTable {
+        /// Ids hashed, the token's own the last, 2 or more.
+        ngram_len: usize,
+        /// Bits in the table, 1 to 2²⁴.
+        table_size: u32,
+        /// Seed of the table; its low 32 bits count.
+        table_seed: u64,
+        /// m, layers and so numbers in the key, 1 to 64.
+        depth: u32,
+        /// Whether the first `ngram_len` − 1 tokens of an answer have no draw; else their contexts begin with zeros.
+        skip_first: bool,
+    },
+    /// SynthID-Text's without a table: Google's repository since June 2025. Fields as above.
+    SynthIdIv {
+        /// Ids hashed.
+        ngram_len: usize,
+        /// m.
+        depth: u32,
+        /// Whether the first tokens have no draw.
+        skip_first: bool,
+    },
 }
 
 impl PeerPrf {
@@ -139,6 +184,8 @@ impl PeerPrf {
         match self {
             Self::Philox { .. } => PrfVariant::Philox4x32V1,
             Self::Murmur { .. } => PrfVariant::SglangMurmur3V1,
+            Self::SynthIdTable { .. } => PrfVariant::SynthIdTable,
+            Self::SynthIdIv { .. } => PrfVariant::SynthIdIv,
         }
     }
 
@@ -147,6 +194,7 @@ impl PeerPrf {
         match self {
             Self::Philox { .. } => 1,
             Self::Murmur { dual, .. } => 1 + usize::from(*dual),
+            Self::SynthIdTable { depth, .. } | Self::SynthIdIv { depth, .. } => *depth as usize,
         }
     }
 
@@ -157,6 +205,23 @@ impl PeerPrf {
                 Frame { width, least: width, before: Before::Padding(philox::PADDING) }
             }
             Self::Murmur { width, .. } => Frame { width, least: 1, before: Before::Prompt },
+            Self::SynthIdTable { ngram_len, skip_first, .. }
+            | Self::SynthIdIv { ngram_len, skip_first, .. } => {
+                let width = ngram_len.saturating_sub(1);
+                let before = if skip_first { Before::Nothing } else { Before::AnswerPadding(0) };
+                Frame { width, least: width, before }
+            }
+        }
+    }
+
+    /// What is known of the layers of a tournament function, whose key has no two numbers that are as good as equal.
+    pub fn layers(&self) -> Option<Layers> {
+        match *self {
+            Self::Philox { .. } | Self::Murmur { .. } => None,
+            Self::SynthIdTable { table_size, table_seed, depth, .. } => {
+                Some(synthid_table::layers(table_size, table_seed, depth))
+            }
+            Self::SynthIdIv { depth, .. } => Some(synthid_iv::layers(depth)),
         }
     }
 
@@ -170,6 +235,10 @@ impl PeerPrf {
             Self::Murmur { .. } => {
                 Box::new(murmur::Murmur::new(numbers[0], numbers.get(1).copied()))
             }
+            Self::SynthIdTable { table_size, table_seed, .. } => {
+                Box::new(synthid_table::SynthIdTable::new(numbers, table_size, table_seed))
+            }
+            Self::SynthIdIv { .. } => Box::new(synthid_iv::SynthIdIv::new(numbers)),
         })
     }
 }

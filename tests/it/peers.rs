@@ -3,6 +3,7 @@
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 mod sglang;
+mod synthid;
 mod vllm;
 
 use serde_json::Value;
