@@ -1,7 +1,10 @@
 //! The one place where a null law meets its tail function.
 
 use crate::schemes::Null;
-use crate::stats::{LogP, StatsError, WeightedBits, binomial_sf_ge, gamma_sf_ge, two_gamma_sf_ge};
+use crate::stats::{
+    LogP, StatsError, WeightedBits, binomial_sf_ge, gamma_sf_ge, hypergeometric_sf_ge,
+    two_gamma_sf_ge,
+};
 
 /// The law of a text's total evidence under the null, made once for a mark.
 #[derive(Debug)]
@@ -41,6 +44,11 @@ impl Law {
             (Null::Binomial { trials, p }, _) => {
                 binomial_sf_ge(sum as u64, scored * u64::from(*trials), *p)
             }
+            (&Null::Hypergeometric { population, marked }, _) => {
+                // An id outside the vocabulary is never marked: counting it as a draw only raises p.
+                let (population, marked) = (u64::from(population), u64::from(marked));
+                hypergeometric_sf_ge(sum as u64, population, marked, scored.min(population))
+            }
             (Null::Exponential, _) => gamma_sf_ge(sum, scored as f64),
             (Null::TwoExponentials { alpha }, _) => two_gamma_sf_ge(sum, scored, *alpha),
             (Null::WeightedBits { weights }, None) => {
@@ -56,6 +64,9 @@ impl Law {
         match &self.null {
             Null::Binomial { trials, .. } => {
                 smallest_whole(scored * u64::from(*trials), significant)
+            }
+            Null::Hypergeometric { marked, .. } => {
+                smallest_whole(scored.min(u64::from(*marked)), significant)
             }
             Null::WeightedBits { weights } => {
                 smallest_whole(scored * weights.iter().sum::<u64>(), significant)

@@ -12,6 +12,7 @@
 mod lanes;
 mod mt19937;
 mod native;
+mod numpy;
 mod peer;
 mod philox;
 
@@ -40,6 +41,9 @@ pub enum PrfVariant {
     /// Philox4x32-10 as vLLM 0.33.0 uses it.
     #[serde(rename = "philox4x32-10-v1")]
     Philox4x32V1,
+    /// One shuffled list, as Unigram-Watermark draws it with numpy.
+    #[serde(rename = "numpy-shuffle-v1")]
+    NumpyShuffleV1,
 }
 
 impl PrfVariant {
@@ -48,6 +52,7 @@ impl PrfVariant {
         match self {
             Self::TouchmarkV1 => "touchmark-v1",
             Self::Philox4x32V1 => "philox4x32-10-v1",
+            Self::NumpyShuffleV1 => "numpy-shuffle-v1",
         }
     }
 }

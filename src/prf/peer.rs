@@ -1,7 +1,7 @@
 //! What the functions of other engines have in common.
 
 use crate::keys::Key;
-use crate::prf::{PrfVariant, SeedId, philox};
+use crate::prf::{PrfVariant, SeedId, numpy, philox};
 use crate::tokens::TokenId;
 
 /// Positions of a walk that are prepared together.
@@ -118,6 +118,11 @@ pub enum PeerPrf {
         /// Whether two keys are derived.
         dual: bool,
     },
+    /// Unigram-Watermark's: one list for all positions.
+    NumpyShuffle {
+        /// ⌊fraction·V⌋ tokens are on the list.
+        fraction: f64,
+    },
 }
 
 impl PeerPrf {
@@ -125,13 +130,14 @@ impl PeerPrf {
     pub fn variant(&self) -> PrfVariant {
         match self {
             Self::Philox { .. } => PrfVariant::Philox4x32V1,
+            Self::NumpyShuffle { .. } => PrfVariant::NumpyShuffleV1,
         }
     }
 
     /// How many 64-bit numbers its key has.
     pub fn key_numbers(&self) -> usize {
         match self {
-            Self::Philox { .. } => 1,
+            Self::Philox { .. } | Self::NumpyShuffle { .. } => 1,
         }
     }
 
@@ -141,16 +147,25 @@ impl PeerPrf {
             Self::Philox { width, .. } => {
                 Frame { width, least: width, before: Before::Padding(philox::PADDING) }
             }
+            Self::NumpyShuffle { .. } => Frame::of_own(0),
         }
     }
 
-    pub(super) fn build(&self, key: &Key, _vocab_size: u32) -> Result<Box<dyn Peer>, PrfError> {
+    /// How many of V tokens are on a list of the given fraction: ⌊fraction·V⌋.
+    pub fn list_size(fraction: f64, vocab_size: u32) -> u32 {
+        numpy::list_size(fraction, vocab_size)
+    }
+
+    pub(super) fn build(&self, key: &Key, vocab_size: u32) -> Result<Box<dyn Peer>, PrfError> {
         let needed = self.key_numbers();
         let numbers = key.numbers().filter(|numbers| numbers.len() == needed);
         let numbers =
             numbers.ok_or_else(|| PrfError::Key { needed: Some(needed), got: key.count() })?;
         Ok(match *self {
             Self::Philox { dual, .. } => Box::new(philox::Philox::new(numbers[0], dual)),
+            Self::NumpyShuffle { fraction } => {
+                Box::new(numpy::NumpyShuffle::new(numbers[0], fraction, vocab_size))
+            }
         })
     }
 }

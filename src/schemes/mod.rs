@@ -14,6 +14,7 @@ mod kgw;
 mod sweet;
 mod synthid;
 mod unigram;
+mod unigram_watermark;
 mod vllm;
 
 use std::fmt;
@@ -30,6 +31,7 @@ pub use kgw::{Kgw, KgwSeeding};
 pub use sweet::Sweet;
 pub use synthid::{SynthId, Weighting};
 pub use unigram::Unigram;
+pub use unigram_watermark::UnigramWatermark;
 pub use vllm::VllmGumbel;
 
 /// Makes [`Spec`] from the list of schemes: the only place that names them all.
@@ -84,6 +86,8 @@ schemes! {
     Sweet = "sweet",
     /// vLLM's exponential minimum sampling, with one key or two.
     VllmGumbel = "vllm-gumbel",
+    /// The one green list of the Unigram paper's own code.
+    UnigramWatermark = "unigram-watermark",
 }
 
 /// One way of marking, as parameters. Implementations hold no key and no state.
@@ -184,6 +188,13 @@ pub enum Null {
         /// Probability of each, exactly.
         p: f64,
     },
+    /// 1 for each of `marked` tokens among `population`, the counted tokens being distinct.
+    Hypergeometric {
+        /// V.
+        population: u32,
+        /// How many tokens give 1.
+        marked: u32,
+    },
     /// Stochastically at most Exp(1): tails of the sum are upper bounds.
     Exponential,
     /// At most (1−α)·E + α·E′ with independent E, E′ ~ Exp(1).
@@ -203,7 +214,7 @@ impl Null {
     pub fn unit(&self) -> f64 {
         match self {
             Self::Binomial { trials, .. } => f64::from(*trials),
-            Self::Exponential | Self::TwoExponentials { .. } => 1.0,
+            Self::Exponential | Self::TwoExponentials { .. } | Self::Hypergeometric { .. } => 1.0,
             Self::WeightedBits { weights } => weights.iter().sum::<u64>() as f64,
         }
     }
@@ -212,7 +223,7 @@ impl Null {
     pub fn notable(&self) -> f64 {
         let quartile = |mean: f64, variance: f64| mean + 0.674 * variance.sqrt();
         match self {
-            Self::Binomial { trials: 1, .. } => 0.5,
+            Self::Binomial { trials: 1, .. } | Self::Hypergeometric { .. } => 0.5,
             Self::Binomial { trials, p } => {
                 let mean = f64::from(*trials) * p;
                 quartile(mean, mean * (1.0 - p))

@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use touchmark::detect::Law;
 use touchmark::sampling::Noise;
-use touchmark::schemes::{Gumbel, Kgw, KgwSeeding, Null, Spec, Sweet, SynthId, Unigram, Weighting};
+use touchmark::schemes::{
+    Gumbel, Kgw, KgwSeeding, Null, Spec, Sweet, SynthId, Unigram, UnigramWatermark, Weighting,
+};
 use touchmark::stats::{binomial_sf_ge, ks_uniform, randomised_p};
 use touchmark::tokenizer::HfTokenizer;
 use touchmark::tokens::{TokenId, Tokenize};
@@ -41,6 +43,7 @@ fn cells() -> Vec<Cell> {
         ("kgw min h=4", kgw(4, KgwSeeding::Min)),
         ("kgw self h=4", kgw(4, KgwSeeding::SelfAnchored)),
         ("unigram", Spec::Unigram(Unigram::default())),
+        ("unigram-watermark", Spec::UnigramWatermark(UnigramWatermark::default())),
         ("gumbel h=4", gumbel(None)),
         ("gumbel dual α=0.1 h=4", gumbel(Some(0.1))),
         ("synthid m=30 mean", synthid(Weighting::Mean, 30)),
@@ -156,7 +159,7 @@ fn p_values(
 fn randomised(law: &Law, sum: f64, scored: u64, uniform: f64) -> f64 {
     let at_least = law.tail(sum, scored).unwrap();
     match law.null() {
-        Null::Binomial { .. } | Null::WeightedBits { .. } => {
+        Null::Binomial { .. } | Null::WeightedBits { .. } | Null::Hypergeometric { .. } => {
             let above = law.tail(sum + 1.0, scored).unwrap();
             randomised_p(above, at_least, uniform).unwrap().p()
         }
