@@ -117,7 +117,10 @@ impl Detector {
     pub fn detect(&self, text: &Text<'_>) -> Result<Detection, DetectError> {
         let evidence = self.watermark.score_text(text);
         let (sum, scored) = (evidence.sum(), evidence.scored() as u64);
-        let p = self.law.tail(sum, scored)?;
+        let p = match &evidence.judgement {
+            None => self.law.tail(sum, scored)?,
+            Some(judgement) => tail::of_text(&judgement.law, sum)?,
+        };
         let corrected = self.family.correct(p);
         let score = if scored == 0 { 0.0 } else { sum / scored as f64 / self.law.null().unit() };
         let (verdict, more_tokens) = self.verdict(corrected, scored);

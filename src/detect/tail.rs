@@ -1,9 +1,9 @@
 //! The one place where a null law meets its tail function.
 
-use crate::schemes::Null;
+use crate::schemes::{Null, TextLaw};
 use crate::stats::{
     LogP, StatsError, WeightedBits, binomial_sf_ge, gamma_sf_ge, hypergeometric_sf_ge,
-    two_gamma_sf_ge,
+    maximal_counts_sf_ge, two_gamma_sf_ge,
 };
 
 /// The law of a text's total evidence under the null, made once for a mark.
@@ -49,6 +49,8 @@ impl Law {
                 let (population, marked) = (u64::from(population), u64::from(marked));
                 hypergeometric_sf_ge(sum as u64, population, marked, scored.min(population))
             }
+            // Tokens say nothing alone: only a whole text's law can.
+            (Null::OfText, _) => Ok(LogP::ONE),
             (Null::Exponential, _) => gamma_sf_ge(sum, scored as f64),
             (Null::TwoExponentials { alpha }, _) => two_gamma_sf_ge(sum, scored, *alpha),
             (Null::WeightedBits { weights }, None) => {
@@ -71,9 +73,20 @@ impl Law {
             Null::WeightedBits { weights } => {
                 smallest_whole(scored * weights.iter().sum::<u64>(), significant)
             }
+            Null::OfText => f64::INFINITY,
             Null::Exponential | Null::TwoExponentials { .. } => {
                 smallest_real(MOST_EXPONENTIAL * scored as f64, significant)
             }
+        }
+    }
+}
+
+/// P(statistic ≥ `sum`) under the law of a text that was judged as a whole.
+pub(super) fn of_text(law: &TextLaw, sum: f64) -> Result<LogP, StatsError> {
+    match law {
+        TextLaw::Nothing => Ok(LogP::ONE),
+        TextLaw::MaximalCounts { tokens, colours } => {
+            maximal_counts_sf_ge(sum as u64, tokens, colours)
         }
     }
 }

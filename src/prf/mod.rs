@@ -10,6 +10,7 @@
 //! Called by `watermark` only. Never knows what a scheme does with the words, and never touches a device's generator.
 
 mod lanes;
+mod mpac;
 mod mt19937;
 mod native;
 mod numpy;
@@ -23,6 +24,7 @@ use crate::keys::Key;
 use crate::tokens::{TokenId, TokenizerHash};
 use peer::{Peer, State};
 
+pub use mpac::MpacSeeding;
 pub use peer::{Before, Frame, PeerPrf, PrfError, Start};
 
 /// Stream of the first (or only) key's words.
@@ -44,6 +46,9 @@ pub enum PrfVariant {
     /// One shuffled list, as Unigram-Watermark draws it with numpy.
     #[serde(rename = "numpy-shuffle-v1")]
     NumpyShuffleV1,
+    /// Colours by torch's permutations and places in a message by python's generator, as in MPAC.
+    #[serde(rename = "mpac-v1")]
+    MpacV1,
 }
 
 impl PrfVariant {
@@ -53,6 +58,7 @@ impl PrfVariant {
             Self::TouchmarkV1 => "touchmark-v1",
             Self::Philox4x32V1 => "philox4x32-10-v1",
             Self::NumpyShuffleV1 => "numpy-shuffle-v1",
+            Self::MpacV1 => "mpac-v1",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the functions of other engines have in common.
 
 use crate::keys::Key;
-use crate::prf::{PrfVariant, SeedId, numpy, philox};
+use crate::prf::{MpacSeeding, PrfVariant, SeedId, mpac, numpy, philox};
 use crate::tokens::TokenId;
 
 /// Positions of a walk that are prepared together.
@@ -123,6 +123,18 @@ pub enum PeerPrf {
         /// ⌊fraction·V⌋ tokens are on the list.
         fraction: f64,
     },
+    /// MPAC's; stream [`KEY_A`](super::KEY_A) is a token's colour, from 0, stream
+    /// [`KEY_B`](super::KEY_B) the place in the message, from 0.
+    Mpac {
+        /// What permutations are seeded by.
+        seeding: MpacSeeding,
+        /// Whether places in the message have a seed of their own, made of the last two ids.
+        pairs: bool,
+        /// Places in the message.
+        slots: u32,
+        /// Parts that a permutation of the vocabulary is cut into.
+        colours: u32,
+    },
 }
 
 impl PeerPrf {
@@ -131,13 +143,14 @@ impl PeerPrf {
         match self {
             Self::Philox { .. } => PrfVariant::Philox4x32V1,
             Self::NumpyShuffle { .. } => PrfVariant::NumpyShuffleV1,
+            Self::Mpac { .. } => PrfVariant::MpacV1,
         }
     }
 
     /// How many 64-bit numbers its key has.
     pub fn key_numbers(&self) -> usize {
         match self {
-            Self::Philox { .. } | Self::NumpyShuffle { .. } => 1,
+            Self::Philox { .. } | Self::NumpyShuffle { .. } | Self::Mpac { .. } => 1,
         }
     }
 
@@ -148,8 +161,19 @@ impl PeerPrf {
                 Frame { width, least: width, before: Before::Padding(philox::PADDING) }
             }
             Self::NumpyShuffle { .. } => Frame::of_own(0),
+            Self::Mpac { seeding, pairs, .. } => {
+                let width = match seeding {
+                    MpacSeeding::LeftHash => 1 + usize::from(pairs),
+                    MpacSeeding::MinHash { width } => width.max(1 + usize::from(pairs)),
+                    MpacSeeding::SelfHash { width } => width.saturating_sub(1),
+                };
+                Frame { width, least: width, before: Before::Prompt }
+            }
         }
     }
+
+    /// The most ids that a seeding of [`PeerPrf::Mpac`] may hash, a candidate included.
+    pub const MPAC_WIDTH: usize = mpac::MOST_BEFORE + 1;
 
     /// How many of V tokens are on a list of the given fraction: ⌊fraction·V⌋.
     pub fn list_size(fraction: f64, vocab_size: u32) -> u32 {
@@ -165,6 +189,10 @@ impl PeerPrf {
             Self::Philox { dual, .. } => Box::new(philox::Philox::new(numbers[0], dual)),
             Self::NumpyShuffle { fraction } => {
                 Box::new(numpy::NumpyShuffle::new(numbers[0], fraction, vocab_size))
+            }
+            Self::Mpac { seeding, pairs, slots, colours } => {
+                let parts = [slots, colours];
+                Box::new(mpac::Mpac::new(numbers[0], seeding, pairs, parts, vocab_size))
             }
         })
     }

@@ -11,6 +11,8 @@
 
 mod gumbel;
 mod kgw;
+mod mpac;
+mod sequence;
 mod sweet;
 mod synthid;
 mod unigram;
@@ -28,6 +30,8 @@ use crate::tokens::TokenId;
 
 pub use gumbel::Gumbel;
 pub use kgw::{Kgw, KgwSeeding};
+pub use mpac::{Mpac, MpacSeeds};
+pub use sequence::{Digit, Judgement, Message, Noted, Sequence, TextLaw};
 pub use sweet::Sweet;
 pub use synthid::{SynthId, Weighting};
 pub use unigram::Unigram;
@@ -88,6 +92,8 @@ schemes! {
     VllmGumbel = "vllm-gumbel",
     /// The one green list of the Unigram paper's own code.
     UnigramWatermark = "unigram-watermark",
+    /// A message in the colours of tokens: Yoo et al. 2024.
+    Mpac = "mpac",
 }
 
 /// One way of marking, as parameters. Implementations hold no key and no state.
@@ -135,6 +141,11 @@ pub trait Scheme: fmt::Debug + Send + Sync {
 
     /// What one token contributes; larger speaks more for the mark.
     fn evidence(&self, draw: &Draw<'_>, token: TokenId) -> f64;
+
+    /// The scheme as one that judges whole texts, if it is one; its tokens have no evidence of their own.
+    fn sequence(&self) -> Option<&dyn Sequence> {
+        None
+    }
 
     /// The law of one token's evidence when the text is independent of the key, in a vocabulary of V tokens.
     fn null(&self, vocab_size: u32) -> Null;
@@ -195,6 +206,8 @@ pub enum Null {
         /// How many tokens give 1.
         marked: u32,
     },
+    /// None: the law is of a text, see [`Judgement::law`].
+    OfText,
     /// Stochastically at most Exp(1): tails of the sum are upper bounds.
     Exponential,
     /// At most (1−α)·E + α·E′ with independent E, E′ ~ Exp(1).
@@ -214,7 +227,10 @@ impl Null {
     pub fn unit(&self) -> f64 {
         match self {
             Self::Binomial { trials, .. } => f64::from(*trials),
-            Self::Exponential | Self::TwoExponentials { .. } | Self::Hypergeometric { .. } => 1.0,
+            Self::Exponential
+            | Self::TwoExponentials { .. }
+            | Self::Hypergeometric { .. }
+            | Self::OfText => 1.0,
             Self::WeightedBits { weights } => weights.iter().sum::<u64>() as f64,
         }
     }
@@ -223,7 +239,7 @@ impl Null {
     pub fn notable(&self) -> f64 {
         let quartile = |mean: f64, variance: f64| mean + 0.674 * variance.sqrt();
         match self {
-            Self::Binomial { trials: 1, .. } | Self::Hypergeometric { .. } => 0.5,
+            Self::Binomial { trials: 1, .. } | Self::Hypergeometric { .. } | Self::OfText => 0.5,
             Self::Binomial { trials, p } => {
                 let mean = f64::from(*trials) * p;
                 quartile(mean, mean * (1.0 - p))
@@ -295,6 +311,28 @@ pub enum SpecError {
     KeyLength {
         /// How many it wants.
         got: usize,
+    },
+    /// No message has that length.
+    #[error("message_length is {got}, but must be 1 to {max} bits")]
+    MessageLength {
+        /// The value.
+        got: u32,
+        /// The longest.
+        max: u32,
+    },
+    /// More digits than colours, or fewer than two.
+    #[error("base is {got}, but must be 2 to {max}, the number of colours that gamma leaves")]
+    Base {
+        /// The value.
+        got: u32,
+        /// Number of colours.
+        max: u32,
+    },
+    /// Not a message of the stated length.
+    #[error("message must be {needed} binary digits, as many as message_length says")]
+    Message {
+        /// How many.
+        needed: u32,
     },
     /// A number of positions that is none.
     #[error("{name} is 0, but must be 1 or more; leave it out to remember the whole answer")]
