@@ -37,3 +37,13 @@
 //!
 //! The posterior of a digit takes the bias for what it does to flat distributions; where the model is sure of its next token,
 //! less can be known than it says.
+//!
+//! ## DiPmark and the unbiased watermark
+//!
+//! `dip` with the function `dip-v1` is MarkLLM's `DIP` with permutations of a CPU's generator (`device="cpu"`); α = ½ is the
+//! γ-reweight. Its key is the integer `key` of MarkLLM's configuration. The commits after 876ccb9 make no key bytes: `DIP`
+//! stops with an error, and `Unbiased` draws a new key at each start, so that no other process can read its texts. The
+//! δ-reweight and MarkLLM's likelihood ratio need the model's distribution of each token and are not read here.
+//!
+//! MarkLLM's z is (G − (1−γ)n)/√n, without √(γ(1−γ)): at γ = ½ it is half of what it is called, and its threshold 1.513 is
+//! a z of 3.03. 136 green of 150 is z = 9.96 and not the 4.98 that it prints; the exact tail is 4.0e-26.

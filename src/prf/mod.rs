@@ -9,6 +9,7 @@
 //!
 //! Called by `watermark` only. Never knows what a scheme does with the words, and never touches a device's generator.
 
+mod dip;
 mod lanes;
 mod mpac;
 mod mt19937;
@@ -49,6 +50,9 @@ pub enum PrfVariant {
     /// Colours by torch's permutations and places in a message by python's generator, as in MPAC.
     #[serde(rename = "mpac-v1")]
     MpacV1,
+    /// An order of the vocabulary by torch's permutations, as in MarkLLM's DiP.
+    #[serde(rename = "dip-v1")]
+    DipV1,
 }
 
 impl PrfVariant {
@@ -59,6 +63,7 @@ impl PrfVariant {
             Self::Philox4x32V1 => "philox4x32-10-v1",
             Self::NumpyShuffleV1 => "numpy-shuffle-v1",
             Self::MpacV1 => "mpac-v1",
+            Self::DipV1 => "dip-v1",
         }
     }
 }

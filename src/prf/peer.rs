@@ -1,7 +1,7 @@
 //! What the functions of other engines have in common.
 
 use crate::keys::Key;
-use crate::prf::{MpacSeeding, PrfVariant, SeedId, mpac, numpy, philox};
+use crate::prf::{MpacSeeding, PrfVariant, SeedId, dip, mpac, numpy, philox};
 use crate::tokens::TokenId;
 
 /// Positions of a walk that are prepared together.
@@ -135,6 +135,11 @@ pub enum PeerPrf {
         /// Parts that a permutation of the vocabulary is cut into.
         colours: u32,
     },
+    /// MarkLLM's DiP: a token's quantile in an order of the vocabulary.
+    Dip {
+        /// h, ids of prompt and output.
+        width: usize,
+    },
 }
 
 impl PeerPrf {
@@ -144,13 +149,17 @@ impl PeerPrf {
             Self::Philox { .. } => PrfVariant::Philox4x32V1,
             Self::NumpyShuffle { .. } => PrfVariant::NumpyShuffleV1,
             Self::Mpac { .. } => PrfVariant::MpacV1,
+            Self::Dip { .. } => PrfVariant::DipV1,
         }
     }
 
     /// How many 64-bit numbers its key has.
     pub fn key_numbers(&self) -> usize {
         match self {
-            Self::Philox { .. } | Self::NumpyShuffle { .. } | Self::Mpac { .. } => 1,
+            Self::Philox { .. }
+            | Self::NumpyShuffle { .. }
+            | Self::Mpac { .. }
+            | Self::Dip { .. } => 1,
         }
     }
 
@@ -161,6 +170,7 @@ impl PeerPrf {
                 Frame { width, least: width, before: Before::Padding(philox::PADDING) }
             }
             Self::NumpyShuffle { .. } => Frame::of_own(0),
+            Self::Dip { width } => Frame { width, least: width, before: Before::Prompt },
             Self::Mpac { seeding, pairs, .. } => {
                 let width = match seeding {
                     MpacSeeding::LeftHash => 1 + usize::from(pairs),
@@ -187,6 +197,7 @@ impl PeerPrf {
             numbers.ok_or_else(|| PrfError::Key { needed: Some(needed), got: key.count() })?;
         Ok(match *self {
             Self::Philox { dual, .. } => Box::new(philox::Philox::new(numbers[0], dual)),
+            Self::Dip { .. } => Box::new(dip::Dip::new(numbers[0], vocab_size)),
             Self::NumpyShuffle { fraction } => {
                 Box::new(numpy::NumpyShuffle::new(numbers[0], fraction, vocab_size))
             }

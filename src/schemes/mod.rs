@@ -9,6 +9,7 @@
 //!
 //! Symbols: V vocabulary size, γ green fraction, δ bias, h context width, m depth, α mixing probability.
 
+mod dip;
 mod gumbel;
 mod kgw;
 mod mpac;
@@ -28,6 +29,7 @@ use crate::prf::{PeerPrf, PrfError, PrfVariant};
 pub use crate::sampling::{Candidates, Noise};
 use crate::tokens::TokenId;
 
+pub use dip::Dip;
 pub use gumbel::Gumbel;
 pub use kgw::{Kgw, KgwSeeding};
 pub use mpac::{Mpac, MpacSeeds};
@@ -94,6 +96,8 @@ schemes! {
     UnigramWatermark = "unigram-watermark",
     /// A message in the colours of tokens: Yoo et al. 2024.
     Mpac = "mpac",
+    /// Reweighting by an order of the vocabulary: Wu et al. 2024, Hu et al. 2024.
+    Dip = "dip",
 }
 
 /// One way of marking, as parameters. Implementations hold no key and no state.
@@ -311,6 +315,12 @@ pub enum SpecError {
     KeyLength {
         /// How many it wants.
         got: usize,
+    },
+    /// α is no share that is moved.
+    #[error("alpha is {got}, but must be above 0 and at most 0.5 (a usual value is 0.45)")]
+    Reweight {
+        /// The value.
+        got: f64,
     },
     /// No message has that length.
     #[error("message_length is {got}, but must be 1 to {max} bits")]

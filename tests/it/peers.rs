@@ -2,6 +2,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+mod dip;
 mod mpac;
 mod unigram;
 mod vllm;
