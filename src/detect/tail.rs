@@ -3,7 +3,7 @@
 use crate::schemes::{Null, TextLaw};
 use crate::stats::{
     LogP, StatsError, WeightedBits, binomial_sf_ge, gamma_sf_ge, hypergeometric_sf_ge,
-    maximal_counts_sf_ge, two_gamma_sf_ge,
+    maximal_counts_sf_ge, permutation_p, two_gamma_sf_ge,
 };
 
 /// The law of a text's total evidence under the null, made once for a mark.
@@ -87,6 +87,15 @@ pub(super) fn of_text(law: &TextLaw, sum: f64) -> Result<LogP, StatsError> {
         TextLaw::Nothing => Ok(LogP::ONE),
         TextLaw::MaximalCounts { tokens, colours } => {
             maximal_counts_sf_ge(sum as u64, tokens, colours)
+        }
+        &TextLaw::Alignments { at_least, draws, alignments, terms } => {
+            let rank = permutation_p(at_least, draws)?;
+            if alignments == 0 {
+                return Ok(rank);
+            }
+            // Two valid p-values of one text: twice the smaller is one.
+            let union = gamma_sf_ge(sum, terms as f64)?.times(alignments as f64);
+            Ok(rank.min(union).times(2.0))
         }
     }
 }

@@ -28,12 +28,13 @@
 //! `device="cpu"`. Its key is the `hash_key` of the seeding scheme.
 //!
 //! The tool's z counts the tokens of the decoded message's colours and compares them with γ, though the decoding chose the
-//! colours: with 32 bits and
-//! 200 tokens, 93 in 100 unmarked texts pass its threshold z = 4, which it states as p = 3.2e-5. Here p is the exact tail of the sum of the largest counts, so it holds for whatever message is
-//! decoded. Two more defects: with `lefthash` and the default `use_position_prf` the processor chooses digits by two ids and
-//! the detector by one (of 207 right colours in a vector of ours, it sees 158), and messages of fewer than 16 digits stop the
-//! detector with an `IndexError`. Both are read here as they were written. After token 0 `lefthash` has one list for all
-//! keys; such tokens do not count.
+//! colours: with 32 bits and 200 tokens, 93 in 100 unmarked texts pass its threshold z = 4, which it states as p = 3.2e-5.
+//! Here p is the exact tail of the sum of the largest counts, so it holds for whatever message is decoded.
+//!
+//! Two more defects. With `lefthash` and the default `use_position_prf` the processor chooses digits by two ids and the
+//! detector by one: of 207 right colours in a vector of ours, it sees 158. Messages of fewer than 16 digits stop the detector
+//! with an `IndexError`. Both are read here as they were written. After token 0 `lefthash` has one list for all keys; such
+//! tokens do not count.
 //!
 //! The posterior of a digit takes the bias for what it does to flat distributions; where the model is sure of its next token,
 //! less can be known than it says.
@@ -46,4 +47,16 @@
 //! δ-reweight and MarkLLM's likelihood ratio need the model's distribution of each token and are not read here.
 //!
 //! MarkLLM's z is (G − (1−γ)n)/√n, without √(γ(1−γ)): at γ = ½ it is half of what it is called, and its threshold 1.513 is
-//! a z of 3.03. 136 green of 150 is z = 9.96 and not the 4.98 that it prints; the exact tail is 4.0e-26.
+//! a z of 3.03. 136 green of 150 is z = 9.96 and not the 4.98 that it prints; the exact tail is 1.4e-26.
+//!
+//! ## Kuditipudi
+//!
+//! `kuditipudi` with the function `key-sequence-v1` reads the sequences of jthickstun/watermark: `gumbel`, `transform` and the
+//! demo's numbers, with or without gaps. Its key is the seed, of which 32 bits count. Its statistic is the least cost, so
+//! small is strong there; the sum shown here is its negative. p is (1 + #{as strong}) / (1 + draws), draws being fresh numbers
+//! for the same tokens, and twice the smaller of that and a bound where one is known.
+//!
+//! The tool's `permutation_test` and `fast_permutation_test` leave out both ones: with its 100 runs an unmarked text has p = 0
+//! once in 101 times. Its demos have them; the one in JavaScript takes the median over blocks where the others take the
+//! smallest cost, and reads what they write with less power. Marking here begins at a fixed row, so two answers begin with the
+//! same numbers; the tool's default is a random one for each.

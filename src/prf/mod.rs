@@ -10,6 +10,7 @@
 //! Called by `watermark` only. Never knows what a scheme does with the words, and never touches a device's generator.
 
 mod dip;
+mod key_sequence;
 mod lanes;
 mod mpac;
 mod mt19937;
@@ -25,6 +26,7 @@ use crate::keys::Key;
 use crate::tokens::{TokenId, TokenizerHash};
 use peer::{Peer, State};
 
+pub use key_sequence::{HERE, PLACE, Rows};
 pub use mpac::MpacSeeding;
 pub use peer::{Before, Frame, PeerPrf, PrfError, Start};
 
@@ -53,6 +55,9 @@ pub enum PrfVariant {
     /// An order of the vocabulary by torch's permutations, as in MarkLLM's DiP.
     #[serde(rename = "dip-v1")]
     DipV1,
+    /// A sequence of numbers that no context chooses, as in Kuditipudi's code.
+    #[serde(rename = "key-sequence-v1")]
+    KeySequenceV1,
 }
 
 impl PrfVariant {
@@ -64,6 +69,7 @@ impl PrfVariant {
             Self::NumpyShuffleV1 => "numpy-shuffle-v1",
             Self::MpacV1 => "mpac-v1",
             Self::DipV1 => "dip-v1",
+            Self::KeySequenceV1 => "key-sequence-v1",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the functions of other engines have in common.
 
 use crate::keys::Key;
-use crate::prf::{MpacSeeding, PrfVariant, SeedId, dip, mpac, numpy, philox};
+use crate::prf::{MpacSeeding, PrfVariant, Rows, SeedId, dip, key_sequence, mpac, numpy, philox};
 use crate::tokens::TokenId;
 
 /// Positions of a walk that are prepared together.
@@ -74,6 +74,9 @@ pub enum Before {
 }
 
 impl Frame {
+    /// Width of a function that reads all that stands before, and at the beginning of any text nothing.
+    pub const WHOLE: usize = usize::MAX;
+
     /// Contexts of our own function: h ids of the output.
     pub(super) fn of_own(width: usize) -> Self {
         Self { width, least: width, before: Before::Nothing }
@@ -99,7 +102,8 @@ impl Frame {
         start: Start<'_>,
     ) -> Option<&'a [TokenId]> {
         let least = match start {
-            Start::Fragment => self.width,
+            Start::Fragment if self.width < Self::WHOLE => self.width,
+            Start::Fragment => 0,
             Start::Answer { .. } => self.least,
         };
         (history.len() >= least).then(|| &history[history.len().saturating_sub(self.width)..])
@@ -140,6 +144,15 @@ pub enum PeerPrf {
         /// h, ids of prompt and output.
         width: usize,
     },
+    /// Kuditipudi's: rows of numbers, one a stream; see also [`HERE`](super::HERE) and [`PLACE`](super::PLACE).
+    KeySequence {
+        /// Which numbers there are.
+        rows: Rows,
+        /// n, how many rows.
+        length: u32,
+        /// The row of an answer's first token.
+        offset: u32,
+    },
 }
 
 impl PeerPrf {
@@ -150,6 +163,7 @@ impl PeerPrf {
             Self::NumpyShuffle { .. } => PrfVariant::NumpyShuffleV1,
             Self::Mpac { .. } => PrfVariant::MpacV1,
             Self::Dip { .. } => PrfVariant::DipV1,
+            Self::KeySequence { .. } => PrfVariant::KeySequenceV1,
         }
     }
 
@@ -159,7 +173,8 @@ impl PeerPrf {
             Self::Philox { .. }
             | Self::NumpyShuffle { .. }
             | Self::Mpac { .. }
-            | Self::Dip { .. } => 1,
+            | Self::Dip { .. }
+            | Self::KeySequence { .. } => 1,
         }
     }
 
@@ -170,6 +185,9 @@ impl PeerPrf {
                 Frame { width, least: width, before: Before::Padding(philox::PADDING) }
             }
             Self::NumpyShuffle { .. } => Frame::of_own(0),
+            Self::KeySequence { .. } => {
+                Frame { width: Frame::WHOLE, least: 0, before: Before::Nothing }
+            }
             Self::Dip { width } => Frame { width, least: width, before: Before::Prompt },
             Self::Mpac { seeding, pairs, .. } => {
                 let width = match seeding {
@@ -197,6 +215,10 @@ impl PeerPrf {
             numbers.ok_or_else(|| PrfError::Key { needed: Some(needed), got: key.count() })?;
         Ok(match *self {
             Self::Philox { dual, .. } => Box::new(philox::Philox::new(numbers[0], dual)),
+            Self::KeySequence { rows, length, offset } => {
+                let size = [length, offset];
+                Box::new(key_sequence::KeySequence::new(numbers[0], rows, size, vocab_size))
+            }
             Self::Dip { .. } => Box::new(dip::Dip::new(numbers[0], vocab_size)),
             Self::NumpyShuffle { fraction } => {
                 Box::new(numpy::NumpyShuffle::new(numbers[0], fraction, vocab_size))

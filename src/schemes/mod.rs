@@ -12,6 +12,7 @@
 mod dip;
 mod gumbel;
 mod kgw;
+mod kuditipudi;
 mod mpac;
 mod sequence;
 mod sweet;
@@ -32,6 +33,7 @@ use crate::tokens::TokenId;
 pub use dip::Dip;
 pub use gumbel::Gumbel;
 pub use kgw::{Kgw, KgwSeeding};
+pub use kuditipudi::{Kuditipudi, Method};
 pub use mpac::{Mpac, MpacSeeds};
 pub use sequence::{Digit, Judgement, Message, Noted, Sequence, TextLaw};
 pub use sweet::Sweet;
@@ -98,6 +100,8 @@ schemes! {
     Mpac = "mpac",
     /// Reweighting by an order of the vocabulary: Wu et al. 2024, Hu et al. 2024.
     Dip = "dip",
+    /// A walk through a secret sequence of numbers: Kuditipudi et al. 2024.
+    Kuditipudi = "kuditipudi",
 }
 
 /// One way of marking, as parameters. Implementations hold no key and no state.
@@ -319,6 +323,22 @@ pub enum SpecError {
     /// α is no share that is moved.
     #[error("alpha is {got}, but must be above 0 and at most 0.5 (a usual value is 0.45)")]
     Reweight {
+        /// The value.
+        got: f64,
+    },
+    /// A count outside its range.
+    #[error("{name} is {got}, but must be 1 to {max}")]
+    Count {
+        /// The parameter.
+        name: &'static str,
+        /// The value.
+        got: u32,
+        /// The greatest.
+        max: u32,
+    },
+    /// A cost that is none.
+    #[error("gap is {got}, but must be a number, 0 or more; leave it out for blocks without gaps")]
+    Gap {
         /// The value.
         got: f64,
     },

@@ -57,6 +57,17 @@ pub enum TextLaw {
         /// Probability of each colour; what is missing from 1 is the probability of none.
         colours: Vec<f64>,
     },
+    /// The best of many alignments, ranked among draws under the null.
+    Alignments {
+        /// How many draws are as large as the statistic, or larger.
+        at_least: u64,
+        /// How many there are.
+        draws: u64,
+        /// Alignments that were tried, each the sum of `terms` independent numbers that are at most Exp(1); 0 if they are not.
+        alignments: u64,
+        /// Numbers of an alignment.
+        terms: u64,
+    },
 }
 
 /// A message read from a text, with how sure each digit is.

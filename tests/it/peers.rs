@@ -3,6 +3,7 @@
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 mod dip;
+mod kuditipudi;
 mod mpac;
 mod unigram;
 mod vllm;
