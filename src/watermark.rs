@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::keys::Key;
 use crate::prf::{Draw, Prf, PrfVariant, Purpose, SeedId, Seeding, Start};
 use crate::sampling::{Candidates, Noise};
-use crate::schemes::{Memory, Null, Pick, Spec, SpecError, Stage};
+use crate::schemes::{Judgement, Memory, Noted, Null, Pick, Sequence, Spec, SpecError, Stage};
 use crate::tokens::{TokenId, TokenizerHash};
 
 /// What is done about positions whose draw was seen before in the same answer.
@@ -50,6 +50,7 @@ pub struct Watermark {
     spec: Spec,
     repeats: Repeats,
     null: Null,
+    vocab_size: u32,
     special: Vec<TokenId>,
 }
 
@@ -82,7 +83,7 @@ impl Watermark {
         };
         let null = scheme.null_under(prf.layers().as_ref(), vocabulary.size);
         let special = vocabulary.special.clone();
-        Ok(Self { prf, spec: spec.clone(), repeats, null, special })
+        Ok(Self { prf, spec: spec.clone(), repeats, null, vocab_size: vocabulary.size, special })
     }
 
     /// The scheme and its parameters.
@@ -126,6 +127,8 @@ impl Watermark {
         let scheme = self.spec.scheme();
         let floor = scheme.entropy_floor();
         let mut seen = Scored::new(self.repeats, tokens.len());
+        let sequence = scheme.sequence();
+        let mut noted = Noted::default();
         let mut evidence = Evidence { total: tokens.len(), ..Evidence::default() };
         evidence.positions.reserve(tokens.len());
         evidence.values.reserve(tokens.len());
@@ -136,15 +139,31 @@ impl Watermark {
             }
             if !passes(floor, || entropies.get(position).copied().unwrap_or(0.0)) {
                 evidence.gated += 1;
-            } else if !seen.counts(draw.seed_id(token), token) {
-                evidence.repeated += 1;
-            } else if seen.shares_words(draw.names(token)) {
-                evidence.aliased += 1;
-            } else {
-                evidence.positions.push(position as u32);
-                evidence.values.push(scheme.evidence(draw, token));
+                return;
             }
+            let again = sequence.is_some_and(Sequence::repeats_count);
+            if !again && !seen.counts(draw.seed_id(token), token) {
+                evidence.repeated += 1;
+                return;
+            }
+            if !again && seen.shares_words(draw.names(token)) {
+                evidence.aliased += 1;
+                return;
+            }
+            match sequence {
+                None => evidence.values.push(scheme.evidence(draw, token)),
+                Some(sequence) if sequence.note(draw, token, &mut noted.words) => {
+                    noted.tokens.push(token);
+                }
+                Some(_) => return,
+            }
+            evidence.positions.push(position as u32);
         });
+        if let Some(sequence) = sequence {
+            let judgement = sequence.judge(&noted, self.vocab_size);
+            evidence.values.clone_from(&judgement.values);
+            evidence.judgement = Some(judgement);
+        }
         evidence
     }
 
@@ -218,6 +237,8 @@ pub struct Evidence {
     pub aliased: usize,
     /// Positions left out because the model's entropy was too low or unknown.
     pub gated: usize,
+    /// What a scheme that judges whole texts made of it.
+    pub judgement: Option<Judgement>,
 }
 
 impl Evidence {

@@ -138,7 +138,11 @@ impl Detector {
             nothing,
             |best, (reading, text)| -> Result<_, DetectError> {
                 let evidence = self.watermark.score_text(text);
-                let p = self.law.tail(evidence.sum(), evidence.scored() as u64)?;
+                let (sum, scored) = (evidence.sum(), evidence.scored() as u64);
+                let p = match &evidence.judgement {
+                    None => self.law.tail(sum, scored)?,
+                    Some(judgement) => tail::of_text(&judgement.law, sum)?,
+                };
                 Ok(if reading == 0 || p < best.1 { (reading, p, evidence) } else { best })
             },
         )?;

@@ -9,11 +9,15 @@
 //!
 //! Called by `watermark` only. Never knows what a scheme does with the words, and never touches a device's generator.
 
+mod dip;
+mod key_sequence;
 mod lanes;
 mod lcg;
+mod mpac;
 mod mt19937;
 mod murmur;
 mod native;
+mod numpy;
 mod peer;
 mod philox;
 mod synthid_iv;
@@ -26,8 +30,11 @@ use crate::keys::Key;
 use crate::tokens::{TokenId, TokenizerHash};
 use peer::{Peer, State};
 
+pub use key_sequence::{HERE, PLACE, Rows};
+pub use mpac::MpacSeeding;
 pub use murmur::COIN;
 pub use peer::{Before, Frame, Layers, PeerPrf, PrfError, Start};
+pub use peer::{Before, Frame, PeerPrf, PrfError, Start};
 
 /// Stream of the first (or only) key's words.
 pub const KEY_A: u32 = 0;
@@ -54,6 +61,18 @@ pub enum PrfVariant {
     /// The form of SynthID-Text in Google's repository since June 2025, which no package has.
     #[serde(rename = "synthid-iv")]
     SynthIdIv,
+    /// One shuffled list, as Unigram-Watermark draws it with numpy.
+    #[serde(rename = "numpy-shuffle-v1")]
+    NumpyShuffleV1,
+    /// Colours by torch's permutations and places in a message by python's generator, as in MPAC.
+    #[serde(rename = "mpac-v1")]
+    MpacV1,
+    /// An order of the vocabulary by torch's permutations, as in MarkLLM's DiP.
+    #[serde(rename = "dip-v1")]
+    DipV1,
+    /// A sequence of numbers that no context chooses, as in Kuditipudi's code.
+    #[serde(rename = "key-sequence-v1")]
+    KeySequenceV1,
 }
 
 impl PrfVariant {
@@ -65,6 +84,10 @@ impl PrfVariant {
             Self::SglangMurmur3V1 => "sglang-murmur3-v1",
             Self::SynthIdTable => "synthid-table",
             Self::SynthIdIv => "synthid-iv",
+            Self::NumpyShuffleV1 => "numpy-shuffle-v1",
+            Self::MpacV1 => "mpac-v1",
+            Self::DipV1 => "dip-v1",
+            Self::KeySequenceV1 => "key-sequence-v1",
         }
     }
 }

@@ -1,7 +1,10 @@
 //! What the functions of other engines have in common.
 
 use crate::keys::Key;
-use crate::prf::{PrfVariant, SeedId, murmur, philox, synthid_iv, synthid_table};
+use crate::prf::{
+    MpacSeeding, PrfVariant, Rows, SeedId, dip, key_sequence, mpac, murmur, numpy, philox,
+    synthid_iv, synthid_table,
+};
 use crate::tokens::TokenId;
 
 /// Positions of a walk that are prepared together.
@@ -97,6 +100,9 @@ pub enum Before {
 }
 
 impl Frame {
+    /// Width of a function that reads all that stands before, and at the beginning of any text nothing.
+    pub const WHOLE: usize = usize::MAX;
+
     /// Contexts of our own function: h ids of the output.
     pub(super) fn of_own(width: usize) -> Self {
         Self { width, least: width, before: Before::Nothing }
@@ -104,7 +110,8 @@ impl Frame {
 
     /// Whether the first positions of a text have draws only if it is known to be an answer to no prompt.
     pub(super) fn tells_answers(&self) -> bool {
-        matches!(self.before, Before::AnswerPadding(_)) || self.least < self.width
+        let shorter = self.least < self.width && self.width < Self::WHOLE;
+        matches!(self.before, Before::AnswerPadding(_)) || shorter
     }
 
     /// The ids, at most h, that stand before a text.
@@ -127,7 +134,8 @@ impl Frame {
         start: Start<'_>,
     ) -> Option<&'a [TokenId]> {
         let least = match start {
-            Start::Fragment => self.width,
+            Start::Fragment if self.width < Self::WHOLE => self.width,
+            Start::Fragment => 0,
             Start::Answer { .. } => self.least,
         };
         (history.len() >= least).then(|| &history[history.len().saturating_sub(self.width)..])
@@ -176,6 +184,37 @@ pub enum PeerPrf {
         /// Whether the first tokens have no draw.
         skip_first: bool,
     },
+    /// Unigram-Watermark's: one list for all positions.
+    NumpyShuffle {
+        /// ⌊fraction·V⌋ tokens are on the list.
+        fraction: f64,
+    },
+    /// MPAC's; stream [`KEY_A`](super::KEY_A) is a token's colour, from 0, stream
+    /// [`KEY_B`](super::KEY_B) the place in the message, from 0.
+    Mpac {
+        /// What permutations are seeded by.
+        seeding: MpacSeeding,
+        /// Whether places in the message have a seed of their own, made of the last two ids.
+        pairs: bool,
+        /// Places in the message.
+        slots: u32,
+        /// Parts that a permutation of the vocabulary is cut into.
+        colours: u32,
+    },
+    /// MarkLLM's DiP: a token's quantile in an order of the vocabulary.
+    Dip {
+        /// h, ids of prompt and output.
+        width: usize,
+    },
+    /// Kuditipudi's: rows of numbers, one a stream; see also [`HERE`](super::HERE) and [`PLACE`](super::PLACE).
+    KeySequence {
+        /// Which numbers there are.
+        rows: Rows,
+        /// n, how many rows.
+        length: u32,
+        /// The row of an answer's first token.
+        offset: u32,
+    },
 }
 
 impl PeerPrf {
@@ -186,6 +225,10 @@ impl PeerPrf {
             Self::Murmur { .. } => PrfVariant::SglangMurmur3V1,
             Self::SynthIdTable { .. } => PrfVariant::SynthIdTable,
             Self::SynthIdIv { .. } => PrfVariant::SynthIdIv,
+            Self::NumpyShuffle { .. } => PrfVariant::NumpyShuffleV1,
+            Self::Mpac { .. } => PrfVariant::MpacV1,
+            Self::Dip { .. } => PrfVariant::DipV1,
+            Self::KeySequence { .. } => PrfVariant::KeySequenceV1,
         }
     }
 
@@ -195,6 +238,10 @@ impl PeerPrf {
             Self::Philox { .. } => 1,
             Self::Murmur { dual, .. } => 1 + usize::from(*dual),
             Self::SynthIdTable { depth, .. } | Self::SynthIdIv { depth, .. } => *depth as usize,
+            Self::NumpyShuffle { .. }
+            | Self::Mpac { .. }
+            | Self::Dip { .. }
+            | Self::KeySequence { .. } => 1,
         }
     }
 
@@ -211,21 +258,42 @@ impl PeerPrf {
                 let before = if skip_first { Before::Nothing } else { Before::AnswerPadding(0) };
                 Frame { width, least: width, before }
             }
+            Self::NumpyShuffle { .. } => Frame::of_own(0),
+            Self::KeySequence { .. } => {
+                Frame { width: Frame::WHOLE, least: 0, before: Before::Nothing }
+            }
+            Self::Dip { width } => Frame { width, least: width, before: Before::Prompt },
+            Self::Mpac { seeding, pairs, .. } => {
+                let width = match seeding {
+                    MpacSeeding::LeftHash => 1 + usize::from(pairs),
+                    MpacSeeding::MinHash { width } => width.max(1 + usize::from(pairs)),
+                    MpacSeeding::SelfHash { width } => width.saturating_sub(1),
+                };
+                Frame { width, least: width, before: Before::Prompt }
+            }
         }
     }
 
     /// What is known of the layers of a tournament function, whose key has no two numbers that are as good as equal.
     pub fn layers(&self) -> Option<Layers> {
         match *self {
-            Self::Philox { .. } | Self::Murmur { .. } => None,
             Self::SynthIdTable { table_size, table_seed, depth, .. } => {
                 Some(synthid_table::layers(table_size, table_seed, depth))
             }
             Self::SynthIdIv { depth, .. } => Some(synthid_iv::layers(depth)),
+            _ => None,
         }
     }
 
-    pub(super) fn build(&self, key: &Key, _vocab_size: u32) -> Result<Box<dyn Peer>, PrfError> {
+    /// The most ids that a seeding of [`PeerPrf::Mpac`] may hash, a candidate included.
+    pub const MPAC_WIDTH: usize = mpac::MOST_BEFORE + 1;
+
+    /// How many of V tokens are on a list of the given fraction: ⌊fraction·V⌋.
+    pub fn list_size(fraction: f64, vocab_size: u32) -> u32 {
+        numpy::list_size(fraction, vocab_size)
+    }
+
+    pub(super) fn build(&self, key: &Key, vocab_size: u32) -> Result<Box<dyn Peer>, PrfError> {
         let needed = self.key_numbers();
         let numbers = key.numbers().filter(|numbers| numbers.len() == needed);
         let numbers =
@@ -239,6 +307,18 @@ impl PeerPrf {
                 Box::new(synthid_table::SynthIdTable::new(numbers, table_size, table_seed))
             }
             Self::SynthIdIv { .. } => Box::new(synthid_iv::SynthIdIv::new(numbers)),
+            Self::KeySequence { rows, length, offset } => {
+                let size = [length, offset];
+                Box::new(key_sequence::KeySequence::new(numbers[0], rows, size, vocab_size))
+            }
+            Self::Dip { .. } => Box::new(dip::Dip::new(numbers[0], vocab_size)),
+            Self::NumpyShuffle { fraction } => {
+                Box::new(numpy::NumpyShuffle::new(numbers[0], fraction, vocab_size))
+            }
+            Self::Mpac { seeding, pairs, slots, colours } => {
+                let parts = [slots, colours];
+                Box::new(mpac::Mpac::new(numbers[0], seeding, pairs, parts, vocab_size))
+            }
         })
     }
 }

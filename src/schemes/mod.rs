@@ -9,13 +9,18 @@
 //!
 //! Symbols: V vocabulary size, γ green fraction, δ bias, h context width, m depth, α mixing probability.
 
+mod dip;
 mod gumbel;
 mod kgw;
+mod kuditipudi;
+mod mpac;
+mod sequence;
 mod sglang;
 mod sweet;
 mod synthid;
 mod synthid_text;
 mod unigram;
+mod unigram_watermark;
 mod vllm;
 
 use std::fmt;
@@ -27,13 +32,18 @@ use crate::prf::{Layers, PeerPrf, PrfError, PrfVariant};
 pub use crate::sampling::{Candidates, Noise};
 use crate::tokens::TokenId;
 
+pub use dip::Dip;
 pub use gumbel::Gumbel;
 pub use kgw::{Kgw, KgwSeeding};
+pub use kuditipudi::{Kuditipudi, Method};
+pub use mpac::{Mpac, MpacSeeds};
+pub use sequence::{Digit, Judgement, Message, Noted, Sequence, TextLaw};
 pub use sglang::SglangGumbel;
 pub use sweet::Sweet;
 pub use synthid::{SynthId, Weighting};
 pub use synthid_text::{SynthIdHash, SynthIdText};
 pub use unigram::Unigram;
+pub use unigram_watermark::UnigramWatermark;
 pub use vllm::VllmGumbel;
 
 /// Makes [`Spec`] from the list of schemes: the only place that names them all.
@@ -92,6 +102,14 @@ schemes! {
     SglangGumbel = "sglang-gumbel",
     /// Tournament sampling as transformers and Google's SynthID-Text do it.
     SynthIdText = "synthid-text",
+    /// The one green list of the Unigram paper's own code.
+    UnigramWatermark = "unigram-watermark",
+    /// A message in the colours of tokens: Yoo et al. 2024.
+    Mpac = "mpac",
+    /// Reweighting by an order of the vocabulary: Wu et al. 2024, Hu et al. 2024.
+    Dip = "dip",
+    /// A walk through a secret sequence of numbers: Kuditipudi et al. 2024.
+    Kuditipudi = "kuditipudi",
 }
 
 /// One way of marking, as parameters. Implementations hold no key and no state.
@@ -149,6 +167,11 @@ pub trait Scheme: fmt::Debug + Send + Sync {
 
     /// What one token contributes; larger speaks more for the mark.
     fn evidence(&self, draw: &Draw<'_>, token: TokenId) -> f64;
+
+    /// The scheme as one that judges whole texts, if it is one; its tokens have no evidence of their own.
+    fn sequence(&self) -> Option<&dyn Sequence> {
+        None
+    }
 
     /// The law of one token's evidence when the text is independent of the key, in a vocabulary of V tokens.
     fn null(&self, vocab_size: u32) -> Null;
@@ -209,6 +232,15 @@ pub enum Null {
         /// Probability of each, exactly.
         p: f64,
     },
+    /// 1 for each of `marked` tokens among `population`, the counted tokens being distinct.
+    Hypergeometric {
+        /// V.
+        population: u32,
+        /// How many tokens give 1.
+        marked: u32,
+    },
+    /// None: the law is of a text, see [`Judgement::law`].
+    OfText,
     /// Stochastically at most Exp(1): tails of the sum are upper bounds.
     Exponential,
     /// At most (1−α)·E + α·E′ with independent E, E′ ~ Exp(1).
@@ -238,7 +270,10 @@ impl Null {
     pub fn unit(&self) -> f64 {
         match self {
             Self::Binomial { trials, .. } => f64::from(*trials),
-            Self::Exponential | Self::TwoExponentials { .. } => 1.0,
+            Self::Exponential
+            | Self::TwoExponentials { .. }
+            | Self::Hypergeometric { .. }
+            | Self::OfText => 1.0,
             Self::WeightedBits { weights } => weights.iter().sum::<u64>() as f64,
             Self::Widened { law, .. } => law.unit(),
         }
@@ -258,7 +293,7 @@ impl Null {
     pub fn notable(&self) -> f64 {
         let quartile = |mean: f64, variance: f64| mean + 0.674 * variance.sqrt();
         match self {
-            Self::Binomial { trials: 1, .. } => 0.5,
+            Self::Binomial { trials: 1, .. } | Self::Hypergeometric { .. } | Self::OfText => 0.5,
             Self::Binomial { trials, p } => {
                 let mean = f64::from(*trials) * p;
                 quartile(mean, mean * (1.0 - p))
@@ -372,6 +407,50 @@ pub enum SpecError {
     KeyLength {
         /// How many it wants.
         got: usize,
+    },
+    /// α is no share that is moved.
+    #[error("alpha is {got}, but must be above 0 and at most 0.5 (a usual value is 0.45)")]
+    Reweight {
+        /// The value.
+        got: f64,
+    },
+    /// A count outside its range.
+    #[error("{name} is {got}, but must be 1 to {max}")]
+    Count {
+        /// The parameter.
+        name: &'static str,
+        /// The value.
+        got: u32,
+        /// The greatest.
+        max: u32,
+    },
+    /// A cost that is none.
+    #[error("gap is {got}, but must be a number, 0 or more; leave it out for blocks without gaps")]
+    Gap {
+        /// The value.
+        got: f64,
+    },
+    /// No message has that length.
+    #[error("message_length is {got}, but must be 1 to {max} bits")]
+    MessageLength {
+        /// The value.
+        got: u32,
+        /// The longest.
+        max: u32,
+    },
+    /// More digits than colours, or fewer than two.
+    #[error("base is {got}, but must be 2 to {max}, the number of colours that gamma leaves")]
+    Base {
+        /// The value.
+        got: u32,
+        /// Number of colours.
+        max: u32,
+    },
+    /// Not a message of the stated length.
+    #[error("message must be {needed} binary digits, as many as message_length says")]
+    Message {
+        /// How many.
+        needed: u32,
     },
     /// A number of positions that is none.
     #[error("{name} is 0, but must be 1 or more; leave it out to remember the whole answer")]

@@ -13,7 +13,7 @@ use touchmark::detect::Law;
 use touchmark::sampling::Noise;
 use touchmark::schemes::{
     Gumbel, Kgw, KgwSeeding, Null, SglangGumbel, Spec, Sweet, SynthId, SynthIdHash, SynthIdText,
-    Unigram, VllmGumbel, Weighting,
+    Unigram, UnigramWatermark, VllmGumbel, Weighting,
 };
 use touchmark::stats::{binomial_sf_ge, ks_uniform, randomised_p};
 use touchmark::tokenizer::HfTokenizer;
@@ -47,6 +47,7 @@ fn cells() -> Vec<Cell> {
         ("kgw min h=4", kgw(4, KgwSeeding::Min)),
         ("kgw self h=4", kgw(4, KgwSeeding::SelfAnchored)),
         ("unigram", Spec::Unigram(Unigram::default())),
+        ("unigram-watermark", Spec::UnigramWatermark(UnigramWatermark::default())),
         ("gumbel h=4", gumbel(None)),
         ("gumbel dual α=0.1 h=4", gumbel(Some(0.1))),
         ("synthid m=30 mean", synthid(Weighting::Mean, 30)),
@@ -180,7 +181,7 @@ fn randomised(null: &Null, sum: f64, scored: u64, uniform: f64) -> f64 {
     let law = Law::new(null.clone()).unwrap();
     let at_least = law.tail(sum, scored).unwrap();
     match law.null() {
-        Null::Binomial { .. } | Null::WeightedBits { .. } => {
+        Null::Binomial { .. } | Null::WeightedBits { .. } | Null::Hypergeometric { .. } => {
             let above = law.tail(sum + 1.0, scored).unwrap();
             randomised_p(above, at_least, uniform).unwrap().p()
         }

@@ -241,7 +241,8 @@ fn specs_survive_files_and_have_names_of_their_own() {
 /// More uncertain text carries more of the mark, and always more than chance.
 #[test]
 fn expected_evidence_grows_with_entropy() {
-    for spec in Spec::examples() {
+    // Of a scheme that judges whole texts a token has none.
+    for spec in Spec::examples().into_iter().filter(|spec| spec.scheme().sequence().is_none()) {
         let [low, high] = [0.7, 3.0].map(|nats| expected_evidence(&spec, nats).unwrap());
         assert!(high.mean > low.mean && low.sd > 0.0, "{spec:?}: {low:?} {high:?}");
     }

@@ -2,8 +2,12 @@
 
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+mod dip;
+mod kuditipudi;
+mod mpac;
 mod sglang;
 mod synthid;
+mod unigram;
 mod vllm;
 
 use serde_json::Value;
