@@ -22,19 +22,19 @@ mod peer;
 mod philox;
 mod synthid_iv;
 mod synthid_table;
+mod vectors;
 
 use native::{Batch, Native, Seed};
 use serde::{Deserialize, Serialize};
 
 use crate::keys::Key;
 use crate::tokens::{TokenId, TokenizerHash};
-use peer::{Peer, State};
+use peer::{Lanes, Peer, State};
 
 pub use key_sequence::{HERE, PLACE, Rows};
 pub use mpac::MpacSeeding;
 pub use murmur::COIN;
 pub use peer::{Before, Frame, Layers, PeerPrf, PrfError, Start};
-pub use peer::{Before, Frame, PeerPrf, PrfError, Start};
 
 /// Stream of the first (or only) key's words.
 pub const KEY_A: u32 = 0;
@@ -228,7 +228,7 @@ impl Prf {
         let native = match &self.function {
             Function::Native(native) => native,
             Function::Peer(peer) => {
-                return Origin::Peer { peer: &**peer, state: peer.state(context) };
+                return Origin::Peer { peer: &**peer, state: peer.state(context), own: None };
             }
         };
         match self.seeding {
@@ -247,27 +247,42 @@ impl Prf {
         start: Start<'_>,
         tokens: &[TokenId],
         streams: &[u32],
-        mut visit: impl FnMut(usize, &Draw<'_>),
+        visit: impl FnMut(usize, &Draw<'_>),
     ) {
         match &self.function {
             Function::Native(native) => self.walk_natively(native, tokens, streams, visit),
-            Function::Peer(peer) => {
-                let lead = self.lead(start);
-                let window = [&lead, tokens].concat();
-                let mut batch = Vec::with_capacity(peer::BATCH);
-                for first in (0..tokens.len()).step_by(peer::BATCH) {
-                    batch.clear();
-                    for position in first..tokens.len().min(first + peer::BATCH) {
-                        let history = &window[..lead.len() + position];
-                        if let Some(context) = self.frame.context(history, start) {
-                            batch.push((position, peer.state(context), tokens[position]));
-                        }
-                    }
-                    peer.warm(&batch);
-                    for &(position, state, _) in &batch {
-                        visit(position, &Draw(Origin::Peer { peer: &**peer, state }));
-                    }
-                }
+            Function::Peer(peer) => self.walk_peer(&**peer, start, tokens, streams, visit),
+        }
+    }
+
+    fn walk_peer(
+        &self,
+        peer: &dyn Peer,
+        start: Start<'_>,
+        tokens: &[TokenId],
+        streams: &[u32],
+        mut visit: impl FnMut(usize, &Draw<'_>),
+    ) {
+        let lead = self.lead(start);
+        let window = [&lead, tokens].concat();
+        let width = self.frame.width;
+        let whole = width.saturating_sub(lead.len()).min(tokens.len());
+        for (position, &token) in tokens[..whole].iter().enumerate() {
+            if let Some(context) = self.frame.context(&window[..lead.len() + position], start) {
+                let state = peer.state(context);
+                peer.warm(&[(position, state, token)]);
+                visit(position, &Draw(Origin::Peer { peer, state, own: None }));
+            }
+        }
+        let mut lanes = Lanes::default();
+        for first in (whole..tokens.len()).step_by(peer::BATCH) {
+            let end = tokens.len().min(first + peer::BATCH);
+            let ids = &window[lead.len() + first - width..lead.len() + end];
+            peer.prepare(ids, width, streams, &mut lanes);
+            for (lane, &state) in lanes.states.iter().enumerate() {
+                let token = tokens[first + lane];
+                let own = Some(Own { token, lane, streams, words: &lanes.words });
+                visit(first + lane, &Draw(Origin::Peer { peer, state, own }));
             }
         }
     }
@@ -310,7 +325,23 @@ enum Origin<'a> {
     /// A lane of a batch holds the seed and words of one token; the others are found as above.
     Lane { batch: &'a Batch<'a>, lane: usize, context: &'a [TokenId], prf: &'a Prf },
     /// Another engine's function, with what it made of the context.
-    Peer { peer: &'a dyn Peer, state: State },
+    Peer { peer: &'a dyn Peer, state: State, own: Option<Own<'a>> },
+}
+
+/// What a walk computed for the token at its position.
+struct Own<'a> {
+    token: TokenId,
+    lane: usize,
+    streams: &'a [u32],
+    words: &'a [[u32; peer::BATCH]],
+}
+
+impl Own<'_> {
+    fn word(&self, token: TokenId, stream: u32) -> Option<u32> {
+        let mut rows = self.streams.iter().zip(self.words);
+        let row = rows.find(|(known, _)| token == self.token && **known == stream);
+        row.map(|(_, words)| words[self.lane])
+    }
 }
 
 impl Draw<'_> {
@@ -318,7 +349,10 @@ impl Draw<'_> {
     /// fewer, they are the highest ones; of one that draws lists of tokens, 0 for a token on the list, else 2³²−1.
     pub fn word(&self, token: TokenId, stream: u32) -> u32 {
         match &self.0 {
-            Origin::Peer { peer, state } => return peer.word(*state, token, stream),
+            Origin::Peer { peer, state, own } => {
+                let own = own.as_ref().and_then(|own| own.word(token, stream));
+                return own.unwrap_or_else(|| peer.word(*state, token, stream));
+            }
             Origin::Lane { batch, lane, .. } if batch.token(*lane) == token => {
                 if let Some(word) = batch.word(*lane, stream) {
                     return word;
@@ -332,7 +366,7 @@ impl Draw<'_> {
     /// The words of `tokens`, or of all tokens from 0 on, as [`word`](Self::word) gives them one by one.
     pub fn words(&self, tokens: Option<&[TokenId]>, stream: u32, out: &mut [u32]) {
         match (&self.0, tokens) {
-            (Origin::Peer { peer, state }, _) => peer.words(*state, tokens, stream, out),
+            (Origin::Peer { peer, state, .. }, _) => peer.words(*state, tokens, stream, out),
             (Origin::Stream(seed), None) => seed.fill(stream, out),
             (_, None) => (0..).zip(out).for_each(|(token, word)| *word = self.word(token, stream)),
             (_, Some(tokens)) => {
@@ -344,7 +378,7 @@ impl Draw<'_> {
     /// What the words of `token` depend on.
     pub fn seed_id(&self, token: TokenId) -> SeedId {
         match &self.0 {
-            Origin::Peer { peer, state } => peer.seed_id(*state, token),
+            Origin::Peer { peer, state, .. } => peer.seed_id(*state, token),
             Origin::Lane { batch, lane, .. } if batch.token(*lane) == token => batch.seed_id(*lane),
             _ => self.seed(token).map_or(SeedId(0), |seed| seed.id()),
         }

@@ -12,8 +12,8 @@
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::peer::{Peer, State};
-use super::{KEY_A, KEY_B, SeedId};
+use super::peer::{BATCH, Lanes, Peer, State};
+use super::{KEY_A, KEY_B, SeedId, vectors};
 use crate::tokens::TokenId;
 
 /// Stream of the coin that chooses between two keys: the same for every token of a position.
@@ -69,15 +69,80 @@ impl Peer for Murmur {
             Some(tokens) => tokens.iter().zip(out).for_each(|(&token, to)| *to = word(token)),
         }
     }
+
+    fn prepare(&self, ids: &[TokenId], width: usize, streams: &[u32], lanes: &mut Lanes) {
+        vectors::run(Walk { murmur: self, ids, width, streams, lanes });
+    }
+}
+
+/// Rounds of a batch, its lanes padded to whole arrays.
+struct Walk<'a> {
+    murmur: &'a Murmur,
+    ids: &'a [TokenId],
+    width: usize,
+    streams: &'a [u32],
+    lanes: &'a mut Lanes,
+}
+
+const LANES: usize = 16;
+type Row = [u32; LANES];
+
+impl vectors::Work for Walk<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { murmur, ids, width, streams, lanes } = self;
+        lanes.states.clear();
+        lanes.words.clear();
+        lanes.words.resize(streams.len(), [0; BATCH]);
+        let positions = ids.len() - width;
+        for first in (0..positions).step_by(LANES) {
+            let count = LANES.min(positions - first);
+            let row = |offset: usize| {
+                let mut row = [0; LANES];
+                row[..count].copy_from_slice(&ids[first + offset..][..count]);
+                row
+            };
+            let mut hash = [0; LANES];
+            for offset in 0..width {
+                each(&mut hash, &row(offset), mix);
+            }
+            hash.iter_mut().for_each(|hash| *hash = finish(*hash, width as u32));
+            let context = hash;
+            let mut coin = [0; LANES];
+            if let Some(state) = murmur.coin {
+                coin = [state; LANES];
+                each(&mut coin, &context, mix);
+                coin.iter_mut().for_each(|coin| *coin = finish(*coin, 5));
+            }
+            let tokens = row(width);
+            for (words, &stream) in lanes.words.iter_mut().zip(streams) {
+                let mut word = [murmur.keys[usize::from(stream >= KEY_B)]; LANES];
+                each(&mut word, &context, mix);
+                each(&mut word, &tokens, mix);
+                word.iter_mut().for_each(|word| *word = finish(*word, 4));
+                words[first..first + LANES].copy_from_slice(&word);
+            }
+            let states = context.iter().zip(&coin).take(count);
+            let state = |(&context, &coin)| State([u64::from(context), u64::from(coin), 0, 0]);
+            lanes.states.extend(states.map(state));
+        }
+    }
+}
+
+#[inline(always)]
+fn each(states: &mut Row, words: &Row, f: impl Fn(u32, u32) -> u32) {
+    states.iter_mut().zip(words).for_each(|(state, &word)| *state = f(*state, word));
 }
 
 /// Takes in a word.
+#[inline(always)]
 fn mix(state: u32, word: u32) -> u32 {
     let word = word.wrapping_mul(0xCC9E_2D51).rotate_left(15).wrapping_mul(0x1B87_3593);
     (state ^ word).rotate_left(13).wrapping_mul(5).wrapping_add(0xE654_6B64)
 }
 
 /// The hash of `words` words that were taken in.
+#[inline(always)]
 fn finish(state: u32, words: u32) -> u32 {
     let mut hash = state ^ (4 * words);
     hash = (hash ^ hash >> 16).wrapping_mul(0x85EB_CA6B);

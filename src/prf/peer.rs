@@ -47,6 +47,26 @@ pub(super) trait Peer: Send + Sync {
 
     /// Is told of up to [`BATCH`] positions before their words are asked for, so that it may compute them together.
     fn warm(&self, _batch: &[(usize, State, TokenId)]) {}
+
+    /// Prepares consecutive positions, at most [`BATCH`]: the context of lane i is `ids[i..i + width]`, its token
+    /// `ids[i + width]`.
+    fn prepare(&self, ids: &[TokenId], width: usize, _streams: &[u32], lanes: &mut Lanes) {
+        lanes.states.clear();
+        lanes.words.clear();
+        lanes.states.extend(ids.windows(width + 1).map(|window| self.state(&window[..width])));
+        let batch = lanes.states.iter().zip(&ids[width..]).enumerate();
+        let batch: Vec<_> = batch.map(|(lane, (&state, &token))| (lane, state, token)).collect();
+        self.warm(&batch);
+    }
+}
+
+/// Consecutive positions, prepared.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    /// Of each position.
+    pub states: Vec<State>,
+    /// For each stream the word of each position's own token; empty where they were not computed together.
+    pub words: Vec<[u32; BATCH]>,
 }
 
 /// What is known of the bits that a tournament function gives the layers.
