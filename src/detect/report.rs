@@ -43,6 +43,9 @@ pub struct Row {
     /// About how many more tokens would do, where the verdict is `insufficient_evidence`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub more_tokens: Option<u64>,
+    /// P(marked | text) under the user's prior and weights, of a Bayesian detector; never a p-value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posterior: Option<f64>,
     /// Marked passages.
     pub segments: Vec<Segment>,
     /// What the p-value is averaged over.
@@ -121,6 +124,7 @@ impl Row {
             repeated: 0,
             threshold_log10_p: 0.0,
             more_tokens: None,
+            posterior: None,
             segments: Vec::new(),
             null: NULL.to_owned(),
             family: String::new(),

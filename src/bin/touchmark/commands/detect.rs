@@ -4,10 +4,11 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use touchmark::corpus::{self, Content, Document, Fields};
-use touchmark::detect::{Detection, Detector, Row, Verdict};
+use touchmark::detect::{BayesianDetector, Detection, Detector, Row, Verdict};
 use touchmark::profile::{Lint, Profile};
 use touchmark::stats::Family;
 use touchmark::store::Store;
@@ -82,6 +83,7 @@ struct Examined {
 struct Reader {
     targets: Vec<Target>,
     tokenizers: BTreeMap<TokenizerHash, HfTokenizer>,
+    bayesian: Option<BayesianDetector>,
     explain: bool,
     #[cfg(feature = "engine")]
     entropies: Option<Entropies>,
@@ -102,6 +104,7 @@ impl Reader {
         if revision.is_some() && given.is_none() {
             bail!("--revision is for a --model or --tokenizer of a hub; name one, or leave it out");
         }
+        let bayesian = args.bayesian.as_deref().map(|file| weights(file, &profiles)).transpose()?;
         let mut tokenizers = BTreeMap::new();
         let mut targets = Vec::new();
         for profile in &profiles {
@@ -129,6 +132,7 @@ impl Reader {
             entropies: entropies(global, args, &targets)?,
             targets,
             tokenizers,
+            bayesian,
             explain: args.explain,
         })
     }
@@ -176,7 +180,12 @@ impl Reader {
             if self.explain {
                 examined.explained.push(explain(&document, encoding, tokenizer, target, &found)?);
             }
-            examined.rows.push(row(&document, target, &found));
+            let mut row = row(&document, target, &found);
+            if let Some(bayesian) = &self.bayesian {
+                let (mark, ends) = (target.detector.watermark(), tokenizer.special_ids());
+                row.posterior = Some(bayesian.examine(mark, &encoding.ids, ends)?);
+            }
+            examined.rows.push(row);
         }
         Ok(examined)
     }
@@ -197,6 +206,19 @@ fn entropies(
             .with_context(|| format!("--model {} cannot gate the score", name.display()))?;
     }
     Ok(Some(model))
+}
+
+/// Weights of a Bayesian detector that go with every profile.
+fn weights(file: &Path, profiles: &[Profile]) -> anyhow::Result<BayesianDetector> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
+    let weights: BayesianDetector = serde_json::from_str(&text)
+        .with_context(|| format!("{shown} holds no weights of a Bayesian detector"))?;
+    for profile in profiles {
+        let fits = weights.check(&profile.scheme);
+        fits.with_context(|| format!("--bayesian cannot read profile \"{}\"", profile.id))?;
+    }
+    Ok(weights)
 }
 
 fn describe(global: &Global, profile: &Profile, detector: &Detector) {
