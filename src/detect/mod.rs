@@ -6,6 +6,7 @@
 //!
 //! Called by the binary and the server. Never reads files, and never computes a tail: `stats` does.
 
+mod bayesian;
 mod reference;
 mod report;
 mod tail;
@@ -19,6 +20,7 @@ use crate::profile::Reference;
 use crate::stats::{Alternative, Family, LogP, StatsError};
 use crate::watermark::{Evidence, Text, Watermark};
 
+pub use bayesian::{BayesianDetector, BayesianError, counted_bits};
 pub use reference::{DEFAULT_ENTROPY, expected_evidence};
 pub use report::Row;
 pub use tail::Law;

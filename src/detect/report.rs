@@ -48,6 +48,9 @@ pub struct Row {
     /// Where ids were given: how many of them their own text does not encode to again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ids_lost_in_text: Option<usize>,
+    /// P(marked | text) under the user's prior and weights, of a Bayesian detector; never a p-value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posterior: Option<f64>,
     /// Marked passages.
     pub segments: Vec<Segment>,
     /// What the p-value is averaged over.
@@ -128,6 +131,7 @@ impl Row {
             more_tokens: None,
             reading: String::new(),
             ids_lost_in_text: None,
+            posterior: None,
             segments: Vec::new(),
             null: NULL.to_owned(),
             family: String::new(),

@@ -45,8 +45,8 @@ impl Law {
         if scored == 0 {
             return Ok(LogP::ONE);
         }
-        if let (Null::Widened { mean, variance, .. }, Some(law)) = (&self.null, &self.inner) {
-            return law.tail(narrowed(law.null(), sum, scored as f64, *mean, *variance), scored);
+        if let Some(law) = &self.inner {
+            return law.tail(narrowed(&self.null, law.null(), sum, scored as f64), scored);
         }
         match (&self.null, &self.weighted) {
             (_, Some(weighted)) => weighted.sf_ge(sum, scored),
@@ -96,9 +96,13 @@ impl Law {
 
 /// The sum of `law` that is as rare as `sum` is under `law` moved to `mean` and widened, or less rare: sums below the mean
 /// are not narrowed, and fractions are dropped.
-fn narrowed(law: &Null, sum: f64, scored: f64, mean: f64, variance: f64) -> f64 {
-    let above = sum - scored * mean;
-    let above = if above > 0.0 { above / variance.sqrt() } else { above };
+fn narrowed(widened: &Null, law: &Null, sum: f64, scored: f64) -> f64 {
+    let mut above = sum - scored * widened.mean();
+    if let Null::Widened { variance, growth, .. } = widened
+        && above > 0.0
+    {
+        above /= (variance + growth * scored).sqrt();
+    }
     (scored * law.mean() + above).floor().clamp(0.0, scored * law.unit())
 }
 

@@ -21,6 +21,7 @@ mod numpy;
 mod peer;
 mod philox;
 mod synthid_iv;
+mod synthid_mix;
 mod synthid_table;
 mod vectors;
 
@@ -384,8 +385,8 @@ impl Draw<'_> {
         }
     }
 
-    /// Names of the words of `token`, its own first, where a function has so few that they recur by chance: two positions
-    /// of one text read the same words, under every key or under some, if any of one's names is the other's own.
+    /// Names of the words of `token`, its own first, where a function has so few that they recur by chance: two positions of
+    /// one text never read the same words, under any key, unless one of one's names is the other's own.
     pub fn names(&self, token: TokenId) -> Option<[u64; 3]> {
         match &self.0 {
             Origin::Peer { peer, state } => peer.names(*state, token),

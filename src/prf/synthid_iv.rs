@@ -12,16 +12,18 @@
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::SeedId;
 use super::lcg::{first_equal, fold};
 use super::peer::{Layers, Peer, State};
 use super::synthid_table::word_of;
+use super::{SeedId, synthid_mix as mix};
 use crate::tokens::TokenId;
 
 /// The function under one key.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub(super) struct SynthIdIv {
     keys: Vec<u64>,
+    /// What a layer's number adds to the first round, in lanes.
+    rows: Vec<[u64; mix::LANES]>,
     iv: u64,
 }
 
@@ -40,21 +42,19 @@ impl SynthIdIv {
         let modulus = (1_u128 << 63) - 1;
         let iv =
             hash.finalize().iter().fold(0, |rest, &byte| (rest << 8 | u128::from(byte)) % modulus);
-        Self { keys: keys.to_vec(), iv: iv as u64 }
+        let rows = keys.chunks(mix::LANES).map(|keys| {
+            let mut row = [0; mix::LANES];
+            row.iter_mut().zip(keys).for_each(|(lane, &key)| *lane = mix::offset(key));
+            row
+        });
+        Self { rows: rows.collect(), keys: keys.to_vec(), iv: iv as u64 }
     }
 
     /// All layers of an n-gram, layer 0 lowest.
     fn bits(&self, hash: u64) -> u64 {
-        let layers = self.keys.iter().enumerate();
-        layers.fold(0, |bits, (layer, &key)| bits | mixed(fold(hash, key)) << layer)
+        let all = mix::bits(hash, &self.rows);
+        all & u64::MAX >> (64 - self.keys.len().clamp(1, 64))
     }
-}
-
-fn mixed(mut x: u64) -> u64 {
-    for _ in 0..12 {
-        x = (fold(x, 1) as i64 >> 5) as u64;
-    }
-    x >> 30 & 1
 }
 
 impl Peer for SynthIdIv {
@@ -79,6 +79,29 @@ impl Peer for SynthIdIv {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The definition, one round after the other.
+    fn plain(hash: u64, keys: &[u64]) -> u64 {
+        let layer = |key| {
+            let start = fold(hash, key);
+            (0..12).fold(start, |x, _| (fold(x, 1) as i64 >> 5) as u64) >> 30 & 1
+        };
+        keys.iter().enumerate().fold(0, |bits, (at, &key)| bits | layer(key) << at)
+    }
+
+    #[test]
+    fn lanes_compute_the_definition() {
+        let number = |i: u64| fold(fold(i, 3), i);
+        for depth in [1, 8, 9, 30, 33, 64] {
+            let keys: Vec<u64> = (0..depth).map(number).collect();
+            let function = SynthIdIv::new(&keys);
+            for hash in (1000..1200).map(number).chain([0, u64::MAX, 1 << 63]) {
+                assert_eq!(function.bits(hash), plain(hash, &keys), "{depth} {hash}");
+                let portable = mix::bits_portable(hash, &function.rows);
+                assert_eq!(function.bits(hash), portable & u64::MAX >> (64 - depth));
+            }
+        }
+    }
 
     /// Values of the repository's head.
     #[test]

@@ -11,8 +11,8 @@
 //! Where N is a power of two, g_l = table[(A·(H + k_l) + 1) mod N]: only H mod N counts, so that one table of N words
 //! can hold all layers of a key.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use zeroize::Zeroize;
 
@@ -25,40 +25,45 @@ use crate::tokens::TokenId;
 /// The function under one key.
 pub(super) struct SynthIdTable {
     keys: Vec<u64>,
-    table: Table,
+    table: Arc<Table>,
     /// All layers by H mod N, once enough was asked for to pay for it; of powers of two up to [`Self::COMBINED`].
     combined: OnceLock<Vec<u64>>,
     asked: AtomicUsize,
 }
 
 /// Packed bits.
-#[derive(Clone)]
 struct Table {
     bits: Vec<u64>,
     size: u64,
+    seed: u32,
     ones: u64,
 }
 
 impl Table {
     /// `randint(0, 2)` of torch's CPU generator: the lowest bit of each word.
-    fn new(size: u32, seed: u64) -> Self {
-        let mut generator = Mt19937::new(seed as u32);
+    fn new(size: u32, seed: u32) -> Self {
+        let mut generator = Mt19937::new(seed);
         let mut bits = vec![0; (size as usize).div_ceil(64).max(1)];
         for at in 0..size as usize {
             bits[at / 64] |= u64::from(generator.word() & 1) << (at % 64);
         }
         let ones = bits.iter().map(|word: &u64| u64::from(word.count_ones())).sum();
-        Self { bits, size: u64::from(size), ones }
+        Self { bits, size: u64::from(size), seed, ones }
     }
 
-    /// The table that nearly everybody has is made once.
-    fn of(size: u32, seed: u64) -> Self {
-        static USUAL: OnceLock<Table> = OnceLock::new();
-        if (size, seed as u32) == (1 << 16, 0) {
-            USUAL.get_or_init(|| Self::new(size, seed)).clone()
-        } else {
-            Self::new(size, seed)
+    /// The same for all who ask, whose keys are many and whose tables are few: the last ones are kept.
+    fn of(size: u32, seed: u64) -> Arc<Self> {
+        static RECENT: Mutex<Vec<Arc<Table>>> = Mutex::new(Vec::new());
+        let seed = seed as u32;
+        let mut recent = RECENT.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |table: &&Arc<Self>| (table.size, table.seed) == (u64::from(size), seed);
+        if let Some(table) = recent.iter().find(known) {
+            return Arc::clone(table);
         }
+        let table = Arc::new(Self::new(size, seed));
+        recent.truncate(3);
+        recent.insert(0, Arc::clone(&table));
+        table
     }
 
     fn bit(&self, index: u64) -> u64 {
@@ -235,32 +240,28 @@ mod tests {
         assert_eq!(words[..500], plain);
     }
 
-    /// Positions whose names differ never read one entry; those with equal own names read the same ones under any key
-    /// that makes neither hash wrap, so under more than half of the keys.
+    /// N-grams whose names differ never read one entry. Of those whose names agree most do, under some of 60 keys: all where
+    /// N is a power of two, else about two in three, as only one of the two ways to wrap can happen.
     #[test]
     fn names_tell_which_ngrams_share_entries() {
-        for size in [64, 61, 100] {
-            let keys: Vec<u64> = (1..=60).map(|i| fold(i, 77)).collect();
+        for (size, least) in [(64, 1.0), (61, 0.5), (100, 0.5)] {
+            let keys: Vec<u64> = (1..=60).map(|i| fold(fold(i, 77), i)).collect();
             let function = SynthIdTable::new(&keys, size, 3);
             let index = |hash: u64, key| (fold(hash, key) as i64).rem_euclid(i64::from(size));
+            let state = function.state(&[1, 2, 3, 4]);
+            let tokens: Vec<u32> = (0..120).map(|i| (fold(fold(i, 5), i) >> 40) as u32).collect();
             let (mut same, mut shared) = (0, 0);
-            for a in 0..80 {
-                for b in 0..a {
-                    let state = function.state(&[1, 2, 3, 4]);
+            for (at, &a) in tokens.iter().enumerate() {
+                for &b in &tokens[..at] {
                     let [hash_a, hash_b] = [a, b].map(|token| fold(state.0[0], u64::from(token)));
                     let [names, other] = [a, b].map(|token| function.names(state, token).unwrap());
-                    let equal =
-                        keys.iter().filter(|&&key| index(hash_a, key) == index(hash_b, key));
-                    let equal = equal.count();
-                    if names.contains(&other[0]) {
-                        same += 1;
-                        shared += usize::from(equal > 0);
-                    } else {
-                        assert_eq!(equal, 0, "{size}: {a} {b}");
-                    }
+                    let meets = keys.iter().any(|&key| index(hash_a, key) == index(hash_b, key));
+                    assert!(!meets || names.contains(&other[0]), "{size}: {a} {b}");
+                    same += usize::from(names.contains(&other[0]));
+                    shared += usize::from(meets);
                 }
             }
-            assert!(same > 10 && 10 * shared >= 9 * same, "{size}: {same} {shared}");
+            assert!(same > 50 && shared as f64 >= least * same as f64, "{size}: {same} {shared}");
         }
     }
 

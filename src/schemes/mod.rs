@@ -260,8 +260,10 @@ pub enum Null {
         law: Box<Self>,
         /// Mean of one token's evidence.
         mean: f64,
-        /// Variance in units of that of `law`, 1 or more.
+        /// Variance of a short sum in units of that of `law`, 1 or more.
         variance: f64,
+        /// What each further token adds to `variance`, 0 or more.
+        growth: f64,
     },
 }
 

@@ -7,11 +7,20 @@
 //! The tools' mean score is Σ g / (m·n); their weighted mean has weights that fall from 10 to 1, scaled to the sum m. Evidence
 //! here is Σ g, or the weighted sum times m − 1 and the sum of the unscaled weights over m, so that it is a whole number.
 //!
-//! Null. With q the share of ones, a token's evidence has mean q·Σ w. The bits are not independent: ρ, the root mean square of
-//! their correlation ([`Layers`]), makes the variance of a sum over n n-grams of a given text (over keys), or over m layers of
-//! a given key (over texts), 1 + e times that of independent bits, where e has mean 0 and standard deviation √2·ρ. The law
-//! used is that of independent bits with 1 + 3.5·√2·ρ times their variance: 1.15 for `iv`, 1.02 for a table of 2¹⁶. Layers
-//! whose numbers in the key are as good as equal are one bit with their common weight.
+//! Null. With q the share of ones, a token's evidence has mean q·Σ w. The bits of two n-grams are not independent, over keys:
+//! their hashes differ by what no key changes, and each difference has a correlation c of its own; ρ is the root mean square
+//! of c ([`Layers`]). The variance of a sum over n n-grams of a text is 1 + Σ c / n times that of independent bits, with c
+//! summed over ordered pairs.
+//!
+//! * Of a text that knows nothing of these functions Σ c / n has mean 0 and standard deviation √2·ρ.
+//! * Of a text marked with *another* key of the same function it is positive: n-grams were chosen that agree in the other key's
+//!   layers, and those have the larger c. With s_l the excess 2·mean(g_l) − 1 in those layers, Σ c / n ≈ n·ρ²·Σ s_l². With
+//!   two leaves s_l ≤ ½, and texts of 30 layers reach Σ s_l² = 4 on average.
+//!
+//! The law used is that of independent bits with 1 + 3.5·√2·ρ + 12·ρ²·n times their variance. So for `iv` (ρ = 0.030) and 200
+//! tokens 3.4 times, where 16 texts marked with one key and read with random others had 1.7 on average and 2.8 at most; for
+//! a table of 2¹⁶ (ρ = 1/256) 1.06 times, 1.05 measured. Layers whose numbers in the key are as good as equal are one bit with
+//! their common weight.
 
 use serde::{Deserialize, Serialize};
 
@@ -205,7 +214,8 @@ impl Scheme for SynthIdText {
             Null::WeightedBits { weights }
         };
         let variance = 1.0 + MARGIN * std::f64::consts::SQRT_2 * correlation;
-        Null::Widened { law: Box::new(law), mean, variance }
+        let growth = SELECTION * correlation * correlation;
+        Null::Widened { law: Box::new(law), mean, variance, growth }
     }
 
     fn distortion_free(&self) -> bool {
@@ -215,3 +225,5 @@ impl Scheme for SynthIdText {
 
 /// Standard deviations of the variance that are allowed for.
 const MARGIN: f64 = 3.5;
+/// Σ s² over the layers of another key that is allowed for.
+const SELECTION: f64 = 12.0;

@@ -139,7 +139,6 @@ fn marked_choices(mark: &Watermark, spec: &Spec, logits: &[f32], fixed: bool) ->
     let mut candidates = Candidates::default();
     for number in 0..60_000_u32 {
         let other;
-        // A scheme without context varies with the key alone.
         let mark = if fixed {
             other = watermark(u64::from(number), spec, 16, Repeats::ScoreOnce);
             &other

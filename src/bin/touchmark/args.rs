@@ -269,6 +269,10 @@ pub struct Detect {
     pub model: Option<PathBuf>,
     #[command(flatten)]
     pub loading: Loading,
+    /// Weights of a trained Bayesian detector of SynthID-Text, as JSON: adds its `posterior` to each row, which is no
+    /// p-value. For `synthid-text` profiles
+    #[arg(long, value_name = "WEIGHTS.json")]
+    pub bayesian: Option<PathBuf>,
     /// False-alarm rate for each document
     #[arg(long, default_value_t = 1e-6, value_name = "RATE", env = "TOUCHMARK_FPR")]
     pub fpr: f64,

@@ -1,7 +1,7 @@
 //! SynthID-Text: transformers 5.17.0, synthid-text 0.2.1, and the head of Google's repository.
 
-use serde_json::Value;
-use touchmark::detect::Law;
+use serde_json::{Value, json};
+use touchmark::detect::{BayesianDetector, Law, counted_bits};
 use touchmark::sampling::{Candidates, Noise, Sampler, Sampling};
 use touchmark::schemes::{Null, Spec, SynthIdHash, SynthIdText, Weighting};
 use touchmark::watermark::{Marked, Repeats, Text, Watermark};
@@ -9,13 +9,15 @@ use touchmark::watermark::{Marked, Repeats, Text, Watermark};
 use super::{assert_near, flags, golden, ids, list, logit, mark, number};
 
 fn scheme(hash: SynthIdHash, config: &Value) -> SynthIdText {
+    // The generators of the goldens name a table for both functions; only one reads it.
     let whole = |name: &str| config[name].as_u64();
+    let table = |name: &str| whole(name).filter(|_| hash == SynthIdHash::Table);
     SynthIdText {
         ngram_len: whole("ngram_len").unwrap() as usize,
         depth: list(&config["keys"]).len() as u32,
         hash,
-        sampling_table_size: whole("sampling_table_size").map(|size| size as u32),
-        sampling_table_seed: whole("sampling_table_seed"),
+        sampling_table_size: table("sampling_table_size").map(|size| size as u32),
+        sampling_table_seed: table("sampling_table_seed"),
         context_history_size: whole("context_history_size").unwrap() as usize,
         ..SynthIdText::default()
     }
@@ -61,9 +63,18 @@ impl Replayed {
         replayed
     }
 
+    /// The tool's mask.
+    fn flags(&self) -> Vec<bool> {
+        self.not_repeated.iter().zip(&self.before_eos).map(|(a, b)| *a && *b).collect()
+    }
+
     fn counted(&self) -> Vec<u64> {
-        let mask = self.not_repeated.iter().zip(&self.before_eos).map(|(a, b)| *a && *b);
-        self.bits.iter().zip(mask).filter(|(_, counts)| *counts).map(|(bits, _)| *bits).collect()
+        self.bits
+            .iter()
+            .zip(self.flags())
+            .filter(|(_, counts)| *counts)
+            .map(|(bits, _)| *bits)
+            .collect()
     }
 }
 
@@ -81,28 +92,80 @@ fn means(bits: &[u64], depth: u32) -> [f64; 2] {
 #[test]
 fn sequences_are_read_as_the_tools_read_them() {
     for case in goldens().iter().flat_map(|golden| list(&golden["cases"])) {
-        let name = &case["name"];
-        let scheme = scheme(hash(&case["variant"]), &case["config"]);
-        let (tokens, vocab) = (ids(&case["tokens"]), number(&case["vocab_size"]));
-        let spec = Spec::SynthIdText(scheme.clone());
-        let mark_with = |repeats| mark(keys(&case["config"]), &spec, vocab, repeats);
-        let single = mark_with(Repeats::SingleTurn);
-        let replayed = Replayed::of(&single, &scheme, &tokens, number(&case["eos_token_id"]));
-
-        let expected: Vec<u64> = list(&case["g_values"])
-            .iter()
-            .map(|row| flags(row).iter().rev().fold(0, |bits, &one| bits << 1 | u64::from(one)))
-            .collect();
-        assert_eq!(replayed.bits, expected, "{name}");
-        assert_eq!(replayed.not_repeated, flags(&case["not_repeated"]), "{name}");
-        assert_eq!(replayed.before_eos, flags(&case["before_eos"]), "{name}");
+        let (name, tokens) = (&case["name"], ids(&case["tokens"]));
+        let (single, replayed, scheme) = read(case);
+        assert_eq!(replayed.flags(), flags(&case["mask"]), "{name}");
         let counted = replayed.counted();
         assert_eq!(counted.len() as u64, number(&case["num_scored"]), "{name}");
+        assert_eq!(
+            counted_bits(&single, &tokens, &[number(&case["eos_token_id"]) as u32]),
+            counted
+        );
         let [mean, weighted] = means(&counted, scheme.depth);
         assert_near(mean, case["mean_score"].as_f64().unwrap(), 1e-6);
         assert_near(weighted, case["weighted_mean_score"].as_f64().unwrap(), 1e-6);
         counts_each_context_once(&single, &replayed, &scheme, &tokens, name);
+        if let Some(bayesian) = case.get("bayesian") {
+            gives_the_tools_posterior(bayesian, &single, &replayed, &tokens, case);
+        }
     }
+}
+
+fn gives_the_tools_posterior(
+    bayesian: &Value,
+    mark: &Watermark,
+    replayed: &Replayed,
+    tokens: &[u32],
+    case: &Value,
+) {
+    let weights = json!({
+        "prior": [bayesian["prior"]],
+        "likelihood_model_watermarked.beta": [[bayesian["beta"]]],
+        "likelihood_model_watermarked.delta": [[bayesian["delta"]]],
+    });
+    let detector: BayesianDetector = serde_json::from_value(weights).unwrap();
+    if let Some(expected) = bayesian["posterior"].as_f64() {
+        let eos = number(&case["eos_token_id"]) as u32;
+        assert_near(detector.examine(mark, tokens, &[eos]).unwrap(), expected, 1e-6);
+    }
+    for (field, rows) in [("posterior_first6", 6), ("posterior_first8", 8)] {
+        if let Some(expected) = bayesian[field].as_f64() {
+            let first = replayed.flags().iter().take(rows).filter(|counts| **counts).count();
+            let posterior = detector.posterior(&replayed.counted()[..first]);
+            assert_near(posterior, expected, 1e-5);
+        }
+    }
+}
+
+/// Negative keys, odd tables, more layers than a word has bits.
+#[test]
+fn unusual_configurations_are_read_as_transformers_reads_them() {
+    let golden = golden(include_str!("../golden/peers/hf_synthid_more.json"));
+    for case in list(&golden["cases"]) {
+        let (single, replayed, _) = read(case);
+        if !case["bayesian"].is_null() {
+            let tokens = ids(&case["tokens"]);
+            gives_the_tools_posterior(&case["bayesian"], &single, &replayed, &tokens, case);
+        }
+    }
+}
+
+/// A case's bits and masks, which must be the tool's.
+fn read(case: &Value) -> (Watermark, Replayed, SynthIdText) {
+    let name = &case["name"];
+    let scheme = scheme(hash(&case["variant"]), &case["config"]);
+    let (tokens, vocab) = (ids(&case["tokens"]), number(&case["vocab_size"]));
+    let spec = Spec::SynthIdText(scheme.clone());
+    let mark = mark(keys(&case["config"]), &spec, vocab, Repeats::SingleTurn);
+    let replayed = Replayed::of(&mark, &scheme, &tokens, number(&case["eos_token_id"]));
+    let expected: Vec<u64> = list(&case["g_values"])
+        .iter()
+        .map(|row| flags(row).iter().rev().fold(0, |bits, &one| bits << 1 | u64::from(one)))
+        .collect();
+    assert_eq!(replayed.bits, expected, "{name}");
+    assert_eq!(replayed.not_repeated, flags(&case["not_repeated"]), "{name}");
+    assert_eq!(replayed.before_eos, flags(&case["before_eos"]), "{name}");
+    (mark, replayed, scheme)
 }
 
 /// The p-value's rule: first occurrences only, and no two n-grams that read the same entries of the table.
@@ -250,8 +313,11 @@ fn layers_that_are_equal_count_as_one() {
     let null = |keys: Vec<u64>| mark(keys, &spec, 100, Repeats::SingleTurn).null().clone();
     let Null::Widened { law, .. } = null(vec![1, 70_000, 65_537]) else { panic!() };
     assert_eq!(*law, Null::WeightedBits { weights: vec![2, 1] });
-    let Null::Widened { law, mean, variance } = null(vec![1, 70_000, 65_538]) else { panic!() };
+    let Null::Widened { law, mean, variance, growth } = null(vec![1, 70_000, 65_538]) else {
+        panic!()
+    };
     assert_eq!(*law, Null::Binomial { trials: 3, p: 32_743.0 / 65_536.0 });
     assert_eq!(mean, 3.0 * 32_743.0 / 65_536.0);
     assert_near(variance, 1.0 + 3.5 * 2.0_f64.sqrt() / 256.0, 1e-12);
+    assert_near(growth, 12.0 / 65_536.0, 1e-12);
 }

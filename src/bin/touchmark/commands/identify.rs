@@ -34,6 +34,7 @@ pub fn run(global: &Global, args: &args::Identify) -> anyhow::Result<Exit> {
         fpr: args.fpr,
         tokenizer: None,
         model: None,
+        bayesian: None,
         explain: false,
     };
     let document = document(args)?;

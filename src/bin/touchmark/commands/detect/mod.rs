@@ -17,7 +17,7 @@ use crate::args::{self, FailOn, Global, StdinFormat};
 use crate::output::{self, Exit};
 
 pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
-    let mut reader = Reader::new(global, &Wanted::of(args))?;
+    let mut reader = Reader::new(global, &Wanted::of(args)?)?;
     let stdin = if args.stdin_format == StdinFormat::Jsonl {
         corpus::Format::Jsonl
     } else {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use touchmark::corpus::{Content, Document};
-use touchmark::detect::{Detection, Detector, Row};
+use touchmark::detect::{BayesianDetector, Detection, Detector, Row};
 use touchmark::keys::KeyId;
 use touchmark::normalise::{self, normalise};
 use touchmark::prf::Start;
@@ -31,23 +31,28 @@ pub struct Wanted<'a> {
     pub keys: &'a [String],
     pub normalise: bool,
     pub fpr: f64,
-    pub tokenizer: Option<(&'a std::path::Path, Option<&'a str>)>,
+    pub tokenizer: Option<(&'a Path, Option<&'a str>)>,
     pub model: Option<(&'a PathBuf, &'a args::Loading)>,
+    pub bayesian: Option<&'a Path>,
     pub explain: bool,
 }
 
 impl<'a> Wanted<'a> {
-    pub fn of(args: &'a args::Detect) -> Self {
+    pub fn of(args: &'a args::Detect) -> anyhow::Result<Self> {
         let revision = args.loading.revision.as_deref().filter(|_| args.model.is_none());
-        Self {
+        if revision.is_some() && args.tokenizer.is_none() {
+            bail!("--revision is for a --model or --tokenizer of a hub; name one, or leave it out");
+        }
+        Ok(Self {
             profiles: &args.profile,
             keys: &args.looks.keys,
             normalise: args.looks.normalise == Switch::On,
             fpr: args.fpr,
             tokenizer: args.tokenizer.as_deref().map(|name| (name, revision)),
             model: args.model.as_ref().map(|model| (model, &args.loading)),
+            bayesian: args.bayesian.as_deref(),
             explain: args.explain,
-        }
+        })
     }
 }
 
@@ -62,6 +67,7 @@ pub struct Examined {
 pub struct Reader {
     targets: Vec<Target>,
     tokenizers: BTreeMap<TokenizerHash, HfTokenizer>,
+    bayesian: Option<BayesianDetector>,
     normalise: bool,
     explain: bool,
     #[cfg(feature = "engine")]
@@ -96,6 +102,7 @@ impl Reader {
     pub fn new(global: &Global, wanted: &Wanted<'_>) -> anyhow::Result<Self> {
         let store = assemble::store(global)?;
         let pairs = with_keys(&store, &profiles(global, wanted.profiles, &store)?, wanted.keys)?;
+        let bayesian = wanted.bayesian.map(|file| weights(file, &pairs)).transpose()?;
         let mut tokenizers = BTreeMap::new();
         let mut targets = Vec::new();
         for profile in &pairs {
@@ -124,6 +131,7 @@ impl Reader {
             entropies: entropies(global, wanted, &targets)?,
             targets,
             tokenizers,
+            bayesian,
             normalise: wanted.normalise,
             explain: wanted.explain,
         })
@@ -171,7 +179,13 @@ impl Reader {
                 let shown = explain(text, encoding, tokenizer, &target.detector, &found)?;
                 examined.explained.push(shown);
             }
-            examined.rows.push(row(document, target, &found, best, encoded));
+            let mut row = row(document, target, &found, best, encoded);
+            if let Some(bayesian) = &self.bayesian {
+                let ends = self.tokenizers[&target.profile.tokenizer.hash].special_ids();
+                let (mark, ids) = (target.detector.watermark(), &encoded.forms[best.form].ids);
+                row.posterior = Some(bayesian.examine(mark, ids, ends)?);
+            }
+            examined.rows.push(row);
         }
         Ok(examined)
     }
@@ -292,6 +306,19 @@ fn entropies(
             .with_context(|| format!("--model {} cannot gate the score", name.display()))?;
     }
     Ok(Some(model))
+}
+
+/// Weights of a Bayesian detector that go with every profile.
+fn weights(file: &Path, profiles: &[Profile]) -> anyhow::Result<BayesianDetector> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
+    let weights: BayesianDetector = serde_json::from_str(&text)
+        .with_context(|| format!("{shown} holds no weights of a Bayesian detector"))?;
+    for profile in profiles {
+        let fits = weights.check(&profile.scheme);
+        fits.with_context(|| format!("--bayesian cannot read profile \"{}\"", profile.id))?;
+    }
+    Ok(weights)
 }
 
 fn describe(global: &Global, profile: &Profile, detector: &Detector) {
