@@ -2,6 +2,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+mod kgw;
 mod vllm;
 
 use serde_json::Value;
