@@ -16,6 +16,10 @@ mod lcg;
 mod mpac;
 mod mt19937;
 mod murmur;
+mod lm_watermarking;
+mod markllm_kgw;
+mod mt19937;
+mod mt_lanes;
 mod native;
 mod numpy;
 mod peer;
@@ -24,6 +28,8 @@ mod synthid_iv;
 mod synthid_mix;
 mod synthid_table;
 mod vectors;
+mod torch_lists;
+mod transformers_kgw;
 
 use native::{Batch, Native, Seed};
 use serde::{Deserialize, Serialize};
@@ -36,6 +42,8 @@ pub use key_sequence::{HERE, PLACE, Rows};
 pub use mpac::MpacSeeding;
 pub use murmur::COIN;
 pub use peer::{Before, Frame, Layers, PeerPrf, PrfError, Start};
+pub use lm_watermarking::LmPrf;
+pub use markllm_kgw::MarkLlmPrf;
 
 /// Stream of the first (or only) key's words.
 pub const KEY_A: u32 = 0;
@@ -74,6 +82,15 @@ pub enum PrfVariant {
     /// A sequence of numbers that no context chooses, as in Kuditipudi's code.
     #[serde(rename = "key-sequence-v1")]
     KeySequenceV1,
+    /// Lists of transformers' KGW, drawn by torch's CPU generator.
+    #[serde(rename = "transformers-kgw-torch-cpu")]
+    TransformersKgw,
+    /// Lists of lm-watermarking, drawn by torch's CPU generator.
+    #[serde(rename = "lm-watermarking-torch-cpu")]
+    LmWatermarking,
+    /// Lists of MarkLLM's KGW, drawn by torch's CPU generator.
+    #[serde(rename = "markllm-kgw-torch-cpu")]
+    MarkLlmKgw,
 }
 
 impl PrfVariant {
@@ -89,6 +106,9 @@ impl PrfVariant {
             Self::MpacV1 => "mpac-v1",
             Self::DipV1 => "dip-v1",
             Self::KeySequenceV1 => "key-sequence-v1",
+            Self::TransformersKgw => "transformers-kgw-torch-cpu",
+            Self::LmWatermarking => "lm-watermarking-torch-cpu",
+            Self::MarkLlmKgw => "markllm-kgw-torch-cpu",
         }
     }
 }
@@ -271,8 +291,9 @@ impl Prf {
         for (position, &token) in tokens[..whole].iter().enumerate() {
             if let Some(context) = self.frame.context(&window[..lead.len() + position], start) {
                 let state = peer.state(context);
-                peer.warm(&[(position, state, token)]);
-                visit(position, &Draw(Origin::Peer { peer, state, own: None }));
+                let mut alone = [(position, state, token)];
+                peer.warm(&mut alone);
+                visit(position, &Draw(Origin::Peer { peer, state: alone[0].1, own: None }));
             }
         }
         let mut lanes = Lanes::default();
@@ -391,6 +412,14 @@ impl Draw<'_> {
         match &self.0 {
             Origin::Peer { peer, state } => peer.names(*state, token),
             _ => None,
+        }
+    }
+
+    /// Whether the words of `token` depend on the key. Where they do not, a text says nothing about it.
+    pub fn is_keyed(&self, token: TokenId) -> bool {
+        match &self.0 {
+            Origin::Peer { peer, state } => peer.is_keyed(*state, token),
+            _ => true,
         }
     }
 

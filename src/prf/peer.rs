@@ -1,9 +1,13 @@
 //! What the functions of other engines have in common.
 
 use crate::keys::Key;
+use crate::prf::lm_watermarking::{LmPrf, LmWatermarking};
+use crate::prf::markllm_kgw::{MarkLlmKgw, MarkLlmPrf};
+use crate::prf::torch_lists::{Lists, TorchLists};
+use crate::prf::transformers_kgw::TransformersKgw;
 use crate::prf::{
     MpacSeeding, PrfVariant, Rows, SeedId, dip, key_sequence, mpac, murmur, numpy, philox,
-    synthid_iv, synthid_table,
+    synthid_iv, synthid_table, torch_lists,
 };
 use crate::tokens::TokenId;
 
@@ -45,8 +49,14 @@ pub(super) trait Peer: Send + Sync {
         None
     }
 
-    /// Is told of up to [`BATCH`] positions before their words are asked for, so that it may compute them together.
-    fn warm(&self, _batch: &[(usize, State, TokenId)]) {}
+    /// Whether the words of `token` depend on the key.
+    fn is_keyed(&self, _state: State, _token: TokenId) -> bool {
+        true
+    }
+
+    /// Is told of up to [`BATCH`] positions before their words are asked for, so that it may compute them together; what
+    /// it found may be kept in their states.
+    fn warm(&self, _batch: &mut [(usize, State, TokenId)]) {}
 
     /// Prepares consecutive positions, at most [`BATCH`]: the context of lane i is `ids[i..i + width]`, its token
     /// `ids[i + width]`.
@@ -55,8 +65,10 @@ pub(super) trait Peer: Send + Sync {
         lanes.words.clear();
         lanes.states.extend(ids.windows(width + 1).map(|window| self.state(&window[..width])));
         let batch = lanes.states.iter().zip(&ids[width..]).enumerate();
-        let batch: Vec<_> = batch.map(|(lane, (&state, &token))| (lane, state, token)).collect();
-        self.warm(&batch);
+        let mut batch: Vec<_> = batch.map(|(lane, (&state, &token))| (lane, state, token)).collect();
+        self.warm(&mut batch);
+        lanes.states.clear();
+        lanes.states.extend(batch.iter().map(|&(_, state, _)| state));
     }
 }
 
@@ -132,6 +144,11 @@ impl Frame {
     pub(super) fn tells_answers(&self) -> bool {
         let shorter = self.least < self.width && self.width < Self::WHOLE;
         matches!(self.before, Before::AnswerPadding(_)) || shorter
+    }
+
+    /// h ids of the prompt and the output.
+    fn with_prompt(width: usize) -> Self {
+        Self { width, least: width, before: Before::Prompt }
     }
 
     /// The ids, at most h, that stand before a text.
@@ -235,9 +252,47 @@ pub enum PeerPrf {
         /// The row of an answer's first token.
         offset: u32,
     },
+    /// Lists of transformers' KGW.
+    TransformersKgw {
+        /// Share of the vocabulary on a list.
+        ratio: f64,
+        /// How many ids must stand before a token.
+        width: usize,
+        /// Whether the token takes part in its seed, as one of the `width`.
+        selfhash: bool,
+    },
+    /// Lists of lm-watermarking.
+    LmWatermarking {
+        /// How ids become a seed.
+        function: LmPrf,
+        /// How many ids are read.
+        width: usize,
+        /// Whether the token takes part in its seed, as one of the `width`.
+        self_salt: bool,
+        /// Share of the vocabulary on a list.
+        gamma: f64,
+        /// Whether a list is the beginning of its permutation, else the end.
+        select_green_tokens: bool,
+    },
+    /// Lists of MarkLLM's KGW.
+    MarkLlmKgw {
+        /// How ids become a number.
+        function: MarkLlmPrf,
+        /// How many ids are read.
+        width: usize,
+        /// Whether the token takes part in its seed, beside the `width`.
+        own: bool,
+        /// Share of the vocabulary on a list.
+        gamma: f64,
+    },
 }
 
 impl PeerPrf {
+    /// Most ids that a seed of torch's lists reads.
+    pub const MOST_IDS: usize = 64;
+    /// The same, the candidate included, where it takes part.
+    pub const MOST_OWN_IDS: usize = torch_lists::MOST_OWN + 1;
+
     /// Its name in profiles.
     pub fn variant(&self) -> PrfVariant {
         match self {
@@ -249,6 +304,9 @@ impl PeerPrf {
             Self::Mpac { .. } => PrfVariant::MpacV1,
             Self::Dip { .. } => PrfVariant::DipV1,
             Self::KeySequence { .. } => PrfVariant::KeySequenceV1,
+            Self::TransformersKgw { .. } => PrfVariant::TransformersKgw,
+            Self::LmWatermarking { .. } => PrfVariant::LmWatermarking,
+            Self::MarkLlmKgw { .. } => PrfVariant::MarkLlmKgw,
         }
     }
 
@@ -261,7 +319,10 @@ impl PeerPrf {
             Self::NumpyShuffle { .. }
             | Self::Mpac { .. }
             | Self::Dip { .. }
-            | Self::KeySequence { .. } => 1,
+            | Self::KeySequence { .. }
+            | Self::TransformersKgw { .. }
+            | Self::LmWatermarking { .. }
+            | Self::MarkLlmKgw { .. } => 1,
         }
     }
 
@@ -282,15 +343,20 @@ impl PeerPrf {
             Self::KeySequence { .. } => {
                 Frame { width: Frame::WHOLE, least: 0, before: Before::Nothing }
             }
-            Self::Dip { width } => Frame { width, least: width, before: Before::Prompt },
+            Self::Dip { width } => Frame::with_prompt(width),
             Self::Mpac { seeding, pairs, .. } => {
                 let width = match seeding {
                     MpacSeeding::LeftHash => 1 + usize::from(pairs),
                     MpacSeeding::MinHash { width } => width.max(1 + usize::from(pairs)),
                     MpacSeeding::SelfHash { width } => width.saturating_sub(1),
                 };
-                Frame { width, least: width, before: Before::Prompt }
+                Frame::with_prompt(width)
             }
+            Self::TransformersKgw { width, selfhash: own, .. }
+            | Self::LmWatermarking { width, self_salt: own, .. } => {
+                Frame::with_prompt(width.saturating_sub(usize::from(own)))
+            }
+            Self::MarkLlmKgw { width, .. } => Frame::with_prompt(width),
         }
     }
 
@@ -318,6 +384,8 @@ impl PeerPrf {
         let numbers = key.numbers().filter(|numbers| numbers.len() == needed);
         let numbers =
             numbers.ok_or_else(|| PrfError::Key { needed: Some(needed), got: key.count() })?;
+        let width = self.frame().width;
+        let before_own = |own: bool| own.then_some(width);
         Ok(match *self {
             Self::Philox { dual, .. } => Box::new(philox::Philox::new(numbers[0], dual)),
             Self::Murmur { .. } => {
@@ -339,6 +407,24 @@ impl PeerPrf {
                 let parts = [slots, colours];
                 Box::new(mpac::Mpac::new(numbers[0], seeding, pairs, parts, vocab_size))
             }
+            Self::TransformersKgw { ratio, selfhash, .. } => {
+                let (lists, seeds) =
+                    (Lists::first(vocab_size, ratio)?, TransformersKgw::new(numbers[0], selfhash));
+                Box::new(TorchLists::new(seeds, before_own(selfhash), lists))
+            }
+            Self::LmWatermarking { function, self_salt, gamma, select_green_tokens, .. } => {
+                let seeds = LmWatermarking::new(numbers[0], function);
+                let lists = match select_green_tokens {
+                    true => Lists::first(vocab_size, gamma)?,
+                    false => Lists::last(vocab_size, gamma)?,
+                };
+                Box::new(TorchLists::new(seeds, before_own(self_salt), lists))
+            }
+            Self::MarkLlmKgw { function, own, gamma, .. } => {
+                let lists = Lists::first(vocab_size, gamma)?;
+                let seeds = MarkLlmKgw::new(numbers[0], function, own, vocab_size);
+                Box::new(TorchLists::new(seeds, before_own(own), lists))
+            }
         })
     }
 }
@@ -354,6 +440,17 @@ pub enum PrfError {
         needed: Option<usize>,
         /// Numbers that it has.
         got: Option<usize>,
+    },
+    /// Lists of none or all of the tokens, or a vocabulary that torch shuffles by other rules.
+    #[error(
+        "lists of {listed} of {vocab_size} tokens cannot be drawn: of at most {most} tokens, some must be on a list and some not",
+        most = torch_lists::MOST_TOKENS
+    )]
+    Lists {
+        /// Tokens that a list would have.
+        listed: u32,
+        /// V.
+        vocab_size: u32,
     },
 }
 

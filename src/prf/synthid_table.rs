@@ -177,7 +177,7 @@ impl Peer for SynthIdTable {
         Some(self.table.layers(first_equal(&self.keys, equal)))
     }
 
-    fn warm(&self, batch: &[(usize, State, TokenId)]) {
+    fn warm(&self, batch: &mut [(usize, State, TokenId)]) {
         self.prepare(batch.len());
     }
 }

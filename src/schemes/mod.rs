@@ -19,6 +19,11 @@ mod sglang;
 mod sweet;
 mod synthid;
 mod synthid_text;
+mod lm_watermarking;
+mod markllm_kgw;
+mod sweet;
+mod synthid;
+mod transformers_kgw;
 mod unigram;
 mod unigram_watermark;
 mod vllm;
@@ -42,6 +47,11 @@ pub use sglang::SglangGumbel;
 pub use sweet::Sweet;
 pub use synthid::{SynthId, Weighting};
 pub use synthid_text::{SynthIdHash, SynthIdText};
+pub use lm_watermarking::LmWatermarking;
+pub use markllm_kgw::{MarkLlmKgw, WindowScheme};
+pub use sweet::Sweet;
+pub use synthid::{SynthId, Weighting};
+pub use transformers_kgw::{SeedingScheme, TransformersKgw};
 pub use unigram::Unigram;
 pub use unigram_watermark::UnigramWatermark;
 pub use vllm::VllmGumbel;
@@ -110,6 +120,12 @@ schemes! {
     Dip = "dip",
     /// A walk through a secret sequence of numbers: Kuditipudi et al. 2024.
     Kuditipudi = "kuditipudi",
+    /// transformers' green lists, of torch's CPU generator.
+    TransformersKgw = "transformers-kgw",
+    /// Green lists of the code of Kirchenbauer et al. and of text-generation-inference.
+    LmWatermarking = "lm-watermarking",
+    /// MarkLLM's green lists.
+    MarkLlmKgw = "markllm-kgw",
 }
 
 /// One way of marking, as parameters. Implementations hold no key and no state.
@@ -241,6 +257,12 @@ pub enum Null {
     },
     /// None: the law is of a text, see [`Judgement::law`].
     OfText,
+    /// 1 with probability p, as lists of a fixed size say of tokens: the sum over distinct (list, token) pairs is one of
+    /// hypergeometric counts, and its tail at most the binomial one from its mean plus 1 on (Hoeffding 1956).
+    Lists {
+        /// Share of the vocabulary on a list, exactly.
+        p: f64,
+    },
     /// Stochastically at most Exp(1): tails of the sum are upper bounds.
     Exponential,
     /// At most (1−α)·E + α·E′ with independent E, E′ ~ Exp(1).
@@ -276,6 +298,7 @@ impl Null {
             | Self::TwoExponentials { .. }
             | Self::Hypergeometric { .. }
             | Self::OfText => 1.0,
+            Self::Exponential | Self::TwoExponentials { .. } | Self::Lists { .. } => 1.0,
             Self::WeightedBits { weights } => weights.iter().sum::<u64>() as f64,
             Self::Widened { law, .. } => law.unit(),
         }
@@ -296,6 +319,7 @@ impl Null {
         let quartile = |mean: f64, variance: f64| mean + 0.674 * variance.sqrt();
         match self {
             Self::Binomial { trials: 1, .. } | Self::Hypergeometric { .. } | Self::OfText => 0.5,
+            Self::Binomial { trials: 1, .. } | Self::Lists { .. } => 0.5,
             Self::Binomial { trials, p } => {
                 let mean = f64::from(*trials) * p;
                 quartile(mean, mean * (1.0 - p))
@@ -350,12 +374,31 @@ pub enum SpecError {
     /// A probability outside its range.
     #[error("{name} is {got}, but must be above 0 and {most} 1")]
     Probability {
+    /// A share of the vocabulary that leaves no or every token.
+    #[error("{name} is {got}, but must lie between 0 and 1 (a usual value is 0.25)")]
+    Ratio {
         /// The parameter.
         name: &'static str,
         /// The value.
         got: f64,
         /// "below" or "at most".
         most: &'static str,
+    },
+    /// A bias that is no positive number.
+    #[error("{name} is {got}, but must be a number above 0 and at most 100 (a usual value is 2)")]
+    Bias {
+        /// The parameter.
+        name: &'static str,
+        /// The value.
+        got: f32,
+    },
+    /// Fewer ids than the function reads.
+    #[error("context_width is {got}, but this prf_type reads {least} ids or more")]
+    Narrow {
+        /// The value.
+        got: usize,
+        /// The narrowest.
+        least: usize,
     },
     /// α is not a probability between 0 and 1.
     #[error("alpha is {got}, but must lie between 0 and 1")]
