@@ -150,10 +150,9 @@ fn of_detection(fields: &mut Fields) -> Result<Vec<Note>, ImportError> {
     }
     match fields.take("normalizers") {
         None => {}
+        Some(Value::List(list)) if list.is_empty() => {}
         Some(Value::List(list)) if list.iter().all(|value| matches!(value, Value::Text(_))) => {
-            if !list.is_empty() {
-                notes.push(Note::NotKept("normalizers"));
-            }
+            notes.push(Note::NotKept("normalizers"));
         }
         Some(_) => return Err(fields.wrong("normalizers", "a list of names")),
     }

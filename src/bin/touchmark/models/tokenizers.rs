@@ -138,7 +138,7 @@ fn configured_vocab_size(folder: &Path) -> anyhow::Result<u32> {
     let value: serde_json::Value =
         serde_json::from_str(&text).with_context(|| format!("{} is not JSON", config.display()))?;
     // Of a model that also sees or hears, the part that writes.
-    let size = value["text_config"].get("vocab_size").unwrap_or(&value["vocab_size"]);
+    let size = value["text_config"].get("vocab_size").unwrap_or_else(|| &value["vocab_size"]);
     let size = size.as_u64().and_then(|size| u32::try_from(size).ok());
     size.with_context(|| {
         format!("{} has no vocab_size; give it with --vocab-size", config.display())
