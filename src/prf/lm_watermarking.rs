@@ -119,9 +119,9 @@ impl LmPrf {
             Self::NonComm => plain().fold(signed, |key, id| {
                 key.wrapping_mul(hash(key.wrapping_mul(id))).rem_euclid(1 << 32)
             }),
-            Self::Position => (1..)
-                .zip(plain())
-                .fold(0, |sum, (at, id)| signed.wrapping_mul(id).wrapping_mul(at).wrapping_add(sum)),
+            Self::Position => (1..).zip(plain()).fold(0, |sum, (at, id)| {
+                signed.wrapping_mul(id).wrapping_mul(at).wrapping_add(sum)
+            }),
         };
         value.into()
     }

@@ -59,9 +59,7 @@ impl MarkLlmKgw {
             MarkLlmPrf::Time => fold(1, |all, id| all * id),
             MarkLlmPrf::Additive => fold(0, |all, id| all + id),
             MarkLlmPrf::Skip => self.scattered(ids.first().copied().unwrap_or(0).into()),
-            MarkLlmPrf::Min => {
-                ids.iter().map(|&id| self.scattered(id.into())).min().unwrap_or(0)
-            }
+            MarkLlmPrf::Min => ids.iter().map(|&id| self.scattered(id.into())).min().unwrap_or(0),
         }
     }
 }

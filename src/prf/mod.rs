@@ -13,13 +13,12 @@ mod dip;
 mod key_sequence;
 mod lanes;
 mod lcg;
-mod mpac;
-mod mt19937;
-mod murmur;
 mod lm_watermarking;
 mod markllm_kgw;
+mod mpac;
 mod mt19937;
 mod mt_lanes;
+mod murmur;
 mod native;
 mod numpy;
 mod peer;
@@ -27,9 +26,9 @@ mod philox;
 mod synthid_iv;
 mod synthid_mix;
 mod synthid_table;
-mod vectors;
 mod torch_lists;
 mod transformers_kgw;
+mod vectors;
 
 use native::{Batch, Native, Seed};
 use serde::{Deserialize, Serialize};
@@ -39,11 +38,11 @@ use crate::tokens::{TokenId, TokenizerHash};
 use peer::{Lanes, Peer, State};
 
 pub use key_sequence::{HERE, PLACE, Rows};
+pub use lm_watermarking::LmPrf;
+pub use markllm_kgw::MarkLlmPrf;
 pub use mpac::MpacSeeding;
 pub use murmur::COIN;
 pub use peer::{Before, Frame, Layers, PeerPrf, PrfError, Start};
-pub use lm_watermarking::LmPrf;
-pub use markllm_kgw::MarkLlmPrf;
 
 /// Stream of the first (or only) key's words.
 pub const KEY_A: u32 = 0;
@@ -410,7 +409,7 @@ impl Draw<'_> {
     /// one text never read the same words, under any key, unless one of one's names is the other's own.
     pub fn names(&self, token: TokenId) -> Option<[u64; 3]> {
         match &self.0 {
-            Origin::Peer { peer, state } => peer.names(*state, token),
+            Origin::Peer { peer, state, .. } => peer.names(*state, token),
             _ => None,
         }
     }
@@ -418,7 +417,7 @@ impl Draw<'_> {
     /// Whether the words of `token` depend on the key. Where they do not, a text says nothing about it.
     pub fn is_keyed(&self, token: TokenId) -> bool {
         match &self.0 {
-            Origin::Peer { peer, state } => peer.is_keyed(*state, token),
+            Origin::Peer { peer, state, .. } => peer.is_keyed(*state, token),
             _ => true,
         }
     }

@@ -65,7 +65,8 @@ pub(super) trait Peer: Send + Sync {
         lanes.words.clear();
         lanes.states.extend(ids.windows(width + 1).map(|window| self.state(&window[..width])));
         let batch = lanes.states.iter().zip(&ids[width..]).enumerate();
-        let mut batch: Vec<_> = batch.map(|(lane, (&state, &token))| (lane, state, token)).collect();
+        let mut batch: Vec<_> =
+            batch.map(|(lane, (&state, &token))| (lane, state, token)).collect();
         self.warm(&mut batch);
         lanes.states.clear();
         lanes.states.extend(batch.iter().map(|&(_, state, _)| state));

@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::SeedId;
 use super::mt_lanes::{self, Divisors};
 use super::mt19937::Mt19937;
-use super::peer::{PrfError, Peer, State};
+use super::peer::{Peer, PrfError, State};
 use crate::tokens::TokenId;
 
 /// Greatest vocabulary: torch permutes more by other rules.
@@ -121,7 +121,8 @@ impl Lists {
     fn follow(&self, chunk: &[usize], asked: &[(u32, TokenId)], found: &mut [bool]) {
         if let &[at] = chunk {
             let (seed, token) = asked[at];
-            found[at] = Mt19937::new(seed).in_prefix(self.vocab_size, self.drawn, token) != self.rest;
+            found[at] =
+                Mt19937::new(seed).in_prefix(self.vocab_size, self.drawn, token) != self.rest;
             return;
         }
         let lane = |lane: usize| asked[chunk[lane.min(chunk.len() - 1)]];
@@ -183,7 +184,8 @@ impl Cache {
     const ENTRY: usize = 64;
 
     fn list(&self, seed: u32) -> Option<&Arc<[u64]>> {
-        let of = |generation: &'_ Generation| generation.lists.get(&seed).is_some_and(Option::is_some);
+        let of =
+            |generation: &'_ Generation| generation.lists.get(&seed).is_some_and(Option::is_some);
         let generation = if of(&self.young) { &self.young } else { &self.old };
         generation.lists.get(&seed)?.as_ref()
     }
@@ -361,7 +363,8 @@ mod tests {
             ] {
                 let listed = (f64::from(vocab_size) * ratio) as usize;
                 let seeds = || 0..70_u32;
-                let asked: Vec<_> = seeds().map(|seed| (seed, seed * 13 % (vocab_size + 5))).collect();
+                let asked: Vec<_> =
+                    seeds().map(|seed| (seed, seed * 13 % (vocab_size + 5))).collect();
                 let expected = asked.iter().map(|&(seed, token)| {
                     let mut order = Mt19937::new(seed).permutation(vocab_size);
                     if rest {

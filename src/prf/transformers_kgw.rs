@@ -42,8 +42,7 @@ impl Seeds for TransformersKgw {
         };
         let scattered = |id: TokenId| i64::from(table[(id % TABLE_SIZE) as usize]) + 1;
         let last = scattered(last);
-        let product =
-            |&id| (self.key as i64).wrapping_mul(scattered(id)).wrapping_mul(last);
+        let product = |&id| (self.key as i64).wrapping_mul(scattered(id)).wrapping_mul(last);
         let smallest = ids.iter().map(product).min().unwrap_or(0);
         ListSeed { low: modulo(smallest.into()) as u32, keyed: true }
     }

@@ -197,6 +197,7 @@ impl Scheme for Kuditipudi {
     fn check(&self) -> Result<(), SpecError> {
         let range = |name, got: u32, max: u32| {
             let inside = (1..=max).contains(&got);
+            let (got, max) = (got as usize, max as usize);
             if inside { Ok(()) } else { Err(SpecError::Count { name, got, max }) }
         };
         range("n", self.n, 65_536)?;

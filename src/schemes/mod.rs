@@ -13,16 +13,14 @@ mod dip;
 mod gumbel;
 mod kgw;
 mod kuditipudi;
+mod lm_watermarking;
+mod markllm_kgw;
 mod mpac;
 mod sequence;
 mod sglang;
 mod sweet;
 mod synthid;
 mod synthid_text;
-mod lm_watermarking;
-mod markllm_kgw;
-mod sweet;
-mod synthid;
 mod transformers_kgw;
 mod unigram;
 mod unigram_watermark;
@@ -41,16 +39,14 @@ pub use dip::Dip;
 pub use gumbel::Gumbel;
 pub use kgw::{Kgw, KgwSeeding};
 pub use kuditipudi::{Kuditipudi, Method};
+pub use lm_watermarking::LmWatermarking;
+pub use markllm_kgw::{MarkLlmKgw, WindowScheme};
 pub use mpac::{Mpac, MpacSeeds};
 pub use sequence::{Digit, Judgement, Message, Noted, Sequence, TextLaw};
 pub use sglang::SglangGumbel;
 pub use sweet::Sweet;
 pub use synthid::{SynthId, Weighting};
 pub use synthid_text::{SynthIdHash, SynthIdText};
-pub use lm_watermarking::LmWatermarking;
-pub use markllm_kgw::{MarkLlmKgw, WindowScheme};
-pub use sweet::Sweet;
-pub use synthid::{SynthId, Weighting};
 pub use transformers_kgw::{SeedingScheme, TransformersKgw};
 pub use unigram::Unigram;
 pub use unigram_watermark::UnigramWatermark;
@@ -297,8 +293,8 @@ impl Null {
             Self::Exponential
             | Self::TwoExponentials { .. }
             | Self::Hypergeometric { .. }
+            | Self::Lists { .. }
             | Self::OfText => 1.0,
-            Self::Exponential | Self::TwoExponentials { .. } | Self::Lists { .. } => 1.0,
             Self::WeightedBits { weights } => weights.iter().sum::<u64>() as f64,
             Self::Widened { law, .. } => law.unit(),
         }
@@ -309,6 +305,11 @@ impl Null {
         match self {
             Self::Binomial { trials, p } => f64::from(*trials) * p,
             Self::Exponential | Self::TwoExponentials { .. } => 1.0,
+            Self::Hypergeometric { population, marked } => {
+                f64::from(*marked) / f64::from((*population).max(1))
+            }
+            Self::Lists { p } => *p,
+            Self::OfText => 0.0,
             Self::WeightedBits { .. } => 0.5 * self.unit(),
             Self::Widened { mean, .. } => *mean,
         }
@@ -318,8 +319,10 @@ impl Null {
     pub fn notable(&self) -> f64 {
         let quartile = |mean: f64, variance: f64| mean + 0.674 * variance.sqrt();
         match self {
-            Self::Binomial { trials: 1, .. } | Self::Hypergeometric { .. } | Self::OfText => 0.5,
-            Self::Binomial { trials: 1, .. } | Self::Lists { .. } => 0.5,
+            Self::Binomial { trials: 1, .. }
+            | Self::Hypergeometric { .. }
+            | Self::Lists { .. }
+            | Self::OfText => 0.5,
             Self::Binomial { trials, p } => {
                 let mean = f64::from(*trials) * p;
                 quartile(mean, mean * (1.0 - p))
@@ -374,6 +377,13 @@ pub enum SpecError {
     /// A probability outside its range.
     #[error("{name} is {got}, but must be above 0 and {most} 1")]
     Probability {
+        /// The parameter.
+        name: &'static str,
+        /// The value.
+        got: f64,
+        /// "below" or "at most".
+        most: &'static str,
+    },
     /// A share of the vocabulary that leaves no or every token.
     #[error("{name} is {got}, but must lie between 0 and 1 (a usual value is 0.25)")]
     Ratio {
@@ -381,8 +391,6 @@ pub enum SpecError {
         name: &'static str,
         /// The value.
         got: f64,
-        /// "below" or "at most".
-        most: &'static str,
     },
     /// A bias that is no positive number.
     #[error("{name} is {got}, but must be a number above 0 and at most 100 (a usual value is 2)")]
@@ -458,16 +466,6 @@ pub enum SpecError {
     Reweight {
         /// The value.
         got: f64,
-    },
-    /// A count outside its range.
-    #[error("{name} is {got}, but must be 1 to {max}")]
-    Count {
-        /// The parameter.
-        name: &'static str,
-        /// The value.
-        got: u32,
-        /// The greatest.
-        max: u32,
     },
     /// A cost that is none.
     #[error("gap is {got}, but must be a number, 0 or more; leave it out for blocks without gaps")]

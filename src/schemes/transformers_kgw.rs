@@ -120,7 +120,10 @@ impl Scheme for TransformersKgw {
 }
 
 /// Checks the size of lists and what is gained by being on one.
-pub(super) fn check_lists(ratio: (&'static str, f64), bias: (&'static str, f32)) -> Result<(), SpecError> {
+pub(super) fn check_lists(
+    ratio: (&'static str, f64),
+    bias: (&'static str, f32),
+) -> Result<(), SpecError> {
     if !(ratio.1 > 0.0 && ratio.1 < 1.0) {
         return Err(SpecError::Ratio { name: ratio.0, got: ratio.1 });
     }
