@@ -15,6 +15,7 @@ mod murmur;
 mod native;
 mod peer;
 mod philox;
+mod textseal;
 mod vectors;
 
 use native::{Batch, Native, Seed};
@@ -26,6 +27,7 @@ use peer::{Lanes, Peer, State};
 
 pub use murmur::COIN;
 pub use peer::{Before, Frame, PeerPrf, PrfError, Start};
+pub use textseal::TEXTSEAL_LEVELS;
 
 /// Stream of the first (or only) key's words.
 pub const KEY_A: u32 = 0;
@@ -46,6 +48,9 @@ pub enum PrfVariant {
     /// MurmurHash3 as SGLang 0.5.23 uses it.
     #[serde(rename = "sglang-murmur3-v1")]
     SglangMurmur3V1,
+    /// TextSeal 0.0.5's hash, of 8,191 levels.
+    #[serde(rename = "textseal-v1")]
+    TextSealV1,
 }
 
 impl PrfVariant {
@@ -55,6 +60,7 @@ impl PrfVariant {
             Self::TouchmarkV1 => "touchmark-v1",
             Self::Philox4x32V1 => "philox4x32-10-v1",
             Self::SglangMurmur3V1 => "sglang-murmur3-v1",
+            Self::TextSealV1 => "textseal-v1",
         }
     }
 }
@@ -222,7 +228,9 @@ impl Prf {
         for (position, &token) in tokens[..whole].iter().enumerate() {
             if let Some(context) = self.frame.context(&window[..lead.len() + position], start) {
                 let state = peer.state(context);
-                peer.warm(&[(position, state, token)]);
+                let mut alone = [(position, state, token)];
+                peer.warm(&mut alone);
+                let [(_, state, _)] = alone;
                 visit(position, &Draw(Origin::Peer { peer, state, own: None }));
             }
         }

@@ -1,7 +1,7 @@
 //! What the functions of other engines have in common.
 
 use crate::keys::Key;
-use crate::prf::{PrfVariant, SeedId, murmur, philox};
+use crate::prf::{PrfVariant, SeedId, murmur, philox, textseal};
 use crate::tokens::TokenId;
 
 /// Positions of a walk that are prepared together.
@@ -32,18 +32,21 @@ pub(super) trait Peer: Send + Sync {
         }
     }
 
-    /// Is told of up to [`BATCH`] positions before their words are asked for, so that it may compute them together.
-    fn warm(&self, _batch: &[(usize, State, TokenId)]) {}
+    /// Is told of up to [`BATCH`] positions before their words are asked for, so that it may compute them together; what
+    /// it found may be kept in their states.
+    fn warm(&self, _batch: &mut [(usize, State, TokenId)]) {}
 
     /// Prepares consecutive positions, at most [`BATCH`]: the context of lane i is `ids[i..i + width]`, its token
     /// `ids[i + width]`.
     fn prepare(&self, ids: &[TokenId], width: usize, _streams: &[u32], lanes: &mut Lanes) {
-        lanes.states.clear();
+        let windows = ids.windows(width + 1).enumerate();
+        let mut batch: Vec<_> = windows
+            .map(|(lane, window)| (lane, self.state(&window[..width]), window[width]))
+            .collect();
+        self.warm(&mut batch);
         lanes.words.clear();
-        lanes.states.extend(ids.windows(width + 1).map(|window| self.state(&window[..width])));
-        let batch = lanes.states.iter().zip(&ids[width..]).enumerate();
-        let batch: Vec<_> = batch.map(|(lane, (&state, &token))| (lane, state, token)).collect();
-        self.warm(&batch);
+        lanes.states.clear();
+        lanes.states.extend(batch.iter().map(|(_, state, _)| *state));
     }
 }
 
@@ -146,6 +149,11 @@ pub enum PeerPrf {
         /// Whether there are two keys.
         dual: bool,
     },
+    /// TextSeal's; stream [`KEY_A`](super::KEY_A) is its key, [`KEY_B`](super::KEY_B) the second one made of it.
+    TextSeal {
+        /// h, ids of prompt and output.
+        width: usize,
+    },
 }
 
 impl PeerPrf {
@@ -154,13 +162,14 @@ impl PeerPrf {
         match self {
             Self::Philox { .. } => PrfVariant::Philox4x32V1,
             Self::Murmur { .. } => PrfVariant::SglangMurmur3V1,
+            Self::TextSeal { .. } => PrfVariant::TextSealV1,
         }
     }
 
     /// How many 64-bit numbers its key has.
     pub fn key_numbers(&self) -> usize {
         match self {
-            Self::Philox { .. } => 1,
+            Self::Philox { .. } | Self::TextSeal { .. } => 1,
             Self::Murmur { dual, .. } => 1 + usize::from(*dual),
         }
     }
@@ -172,6 +181,7 @@ impl PeerPrf {
                 Frame { width, least: width, before: Before::Padding(philox::PADDING) }
             }
             Self::Murmur { width, .. } => Frame { width, least: 1, before: Before::Prompt },
+            Self::TextSeal { width } => Frame { width, least: width, before: Before::Prompt },
         }
     }
 
@@ -185,6 +195,7 @@ impl PeerPrf {
             Self::Murmur { .. } => {
                 Box::new(murmur::Murmur::new(numbers[0], numbers.get(1).copied()))
             }
+            Self::TextSeal { .. } => Box::new(textseal::TextSeal::new(numbers[0])),
         })
     }
 }

@@ -14,6 +14,7 @@ mod kgw;
 mod sglang;
 mod sweet;
 mod synthid;
+mod textseal;
 mod unigram;
 mod vllm;
 
@@ -31,6 +32,7 @@ pub use kgw::{Kgw, KgwSeeding};
 pub use sglang::SglangGumbel;
 pub use sweet::Sweet;
 pub use synthid::{SynthId, Weighting};
+pub use textseal::{TextSeal, TextSealMethod};
 pub use unigram::Unigram;
 pub use vllm::VllmGumbel;
 
@@ -88,6 +90,8 @@ schemes! {
     VllmGumbel = "vllm-gumbel",
     /// SGLang's exponential minimum sampling, with one key or two.
     SglangGumbel = "sglang-gumbel",
+    /// TextSeal's exponential minimum sampling and green lists.
+    TextSeal = "textseal",
 }
 
 /// One way of marking, as parameters. Implementations hold no key and no state.

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use touchmark::detect::Law;
 use touchmark::sampling::Noise;
 use touchmark::schemes::{
-    Gumbel, Kgw, KgwSeeding, Null, SglangGumbel, Spec, Sweet, SynthId, Unigram, VllmGumbel,
-    Weighting,
+    Gumbel, Kgw, KgwSeeding, Null, SglangGumbel, Spec, Sweet, SynthId, TextSeal, TextSealMethod,
+    Unigram, VllmGumbel, Weighting,
 };
 use touchmark::stats::{binomial_sf_ge, ks_uniform, randomised_p};
 use touchmark::tokenizer::HfTokenizer;
@@ -57,6 +57,15 @@ fn cells() -> Vec<Cell> {
                 context_window: 2,
                 mixing_probability: Some(0.5),
                 ..SglangGumbel::default()
+            }),
+        ),
+        ("textseal gumbelmax h=1", Spec::TextSeal(TextSeal::default())),
+        (
+            "textseal greenlist h=2",
+            Spec::TextSeal(TextSeal {
+                watermark_type: TextSealMethod::Greenlist,
+                ngram: 2,
+                ..TextSeal::default()
             }),
         ),
     ];

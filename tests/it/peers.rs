@@ -3,6 +3,7 @@
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 mod sglang;
+mod textseal;
 mod vllm;
 
 use serde_json::Value;
