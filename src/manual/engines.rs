@@ -38,5 +38,5 @@
 //! the token there, so neighbouring ids share most of their bits and a text's evidence is not that of independent tokens.
 //!
 //! TextSeal drops repeats only if its caller hands over a set to remember them in. Without one, a text of 100 tokens with
-//! p = 0.05 has p = 0.010 when it is written out twice. The p-value of `greenlist` is a mid-p: a single green token with
+//! p = 0.05 has p = 0.011 when it is written out twice. The p-value of `greenlist` is a mid-p: a single green token with
 //! γ = 0.5 gives 0.25, which half of all unmarked texts of one token have.

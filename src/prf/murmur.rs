@@ -144,7 +144,7 @@ fn mix(state: u32, word: u32) -> u32 {
 /// The hash of `words` words that were taken in.
 #[inline(always)]
 fn finish(state: u32, words: u32) -> u32 {
-    let mut hash = state ^ 4 * words;
+    let mut hash = state ^ (4 * words);
     hash = (hash ^ hash >> 16).wrapping_mul(0x85EB_CA6B);
     hash = (hash ^ hash >> 13).wrapping_mul(0xC2B2_AE35);
     hash ^ hash >> 16
