@@ -26,6 +26,7 @@ mod philox;
 mod synthid_iv;
 mod synthid_mix;
 mod synthid_table;
+mod textseal;
 mod torch_lists;
 mod transformers_kgw;
 mod vectors;
@@ -43,6 +44,7 @@ pub use markllm_kgw::MarkLlmPrf;
 pub use mpac::MpacSeeding;
 pub use murmur::COIN;
 pub use peer::{Before, Frame, Layers, PeerPrf, PrfError, Start};
+pub use textseal::TEXTSEAL_LEVELS;
 
 /// Stream of the first (or only) key's words.
 pub const KEY_A: u32 = 0;
@@ -90,6 +92,9 @@ pub enum PrfVariant {
     /// Lists of MarkLLM's KGW, drawn by torch's CPU generator.
     #[serde(rename = "markllm-kgw-torch-cpu")]
     MarkLlmKgw,
+    /// TextSeal 0.0.5's hash, of 8,191 levels.
+    #[serde(rename = "textseal-v1")]
+    TextSealV1,
 }
 
 impl PrfVariant {
@@ -108,6 +113,7 @@ impl PrfVariant {
             Self::TransformersKgw => "transformers-kgw-torch-cpu",
             Self::LmWatermarking => "lm-watermarking-torch-cpu",
             Self::MarkLlmKgw => "markllm-kgw-torch-cpu",
+            Self::TextSealV1 => "textseal-v1",
         }
     }
 }
@@ -292,7 +298,8 @@ impl Prf {
                 let state = peer.state(context);
                 let mut alone = [(position, state, token)];
                 peer.warm(&mut alone);
-                visit(position, &Draw(Origin::Peer { peer, state: alone[0].1, own: None }));
+                let [(_, state, _)] = alone;
+                visit(position, &Draw(Origin::Peer { peer, state, own: None }));
             }
         }
         let mut lanes = Lanes::default();

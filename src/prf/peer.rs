@@ -7,7 +7,7 @@ use crate::prf::torch_lists::{Lists, TorchLists};
 use crate::prf::transformers_kgw::TransformersKgw;
 use crate::prf::{
     MpacSeeding, PrfVariant, Rows, SeedId, dip, key_sequence, mpac, murmur, numpy, philox,
-    synthid_iv, synthid_table, torch_lists,
+    synthid_iv, synthid_table, textseal, torch_lists,
 };
 use crate::tokens::TokenId;
 
@@ -61,15 +61,14 @@ pub(super) trait Peer: Send + Sync {
     /// Prepares consecutive positions, at most [`BATCH`]: the context of lane i is `ids[i..i + width]`, its token
     /// `ids[i + width]`.
     fn prepare(&self, ids: &[TokenId], width: usize, _streams: &[u32], lanes: &mut Lanes) {
-        lanes.states.clear();
-        lanes.words.clear();
-        lanes.states.extend(ids.windows(width + 1).map(|window| self.state(&window[..width])));
-        let batch = lanes.states.iter().zip(&ids[width..]).enumerate();
-        let mut batch: Vec<_> =
-            batch.map(|(lane, (&state, &token))| (lane, state, token)).collect();
+        let windows = ids.windows(width + 1).enumerate();
+        let mut batch: Vec<_> = windows
+            .map(|(lane, window)| (lane, self.state(&window[..width]), window[width]))
+            .collect();
         self.warm(&mut batch);
+        lanes.words.clear();
         lanes.states.clear();
-        lanes.states.extend(batch.iter().map(|&(_, state, _)| state));
+        lanes.states.extend(batch.iter().map(|(_, state, _)| *state));
     }
 }
 
@@ -286,6 +285,11 @@ pub enum PeerPrf {
         /// Share of the vocabulary on a list.
         gamma: f64,
     },
+    /// TextSeal's; stream [`KEY_A`](super::KEY_A) is its key, [`KEY_B`](super::KEY_B) the second one made of it.
+    TextSeal {
+        /// h, ids of prompt and output.
+        width: usize,
+    },
 }
 
 impl PeerPrf {
@@ -308,13 +312,14 @@ impl PeerPrf {
             Self::TransformersKgw { .. } => PrfVariant::TransformersKgw,
             Self::LmWatermarking { .. } => PrfVariant::LmWatermarking,
             Self::MarkLlmKgw { .. } => PrfVariant::MarkLlmKgw,
+            Self::TextSeal { .. } => PrfVariant::TextSealV1,
         }
     }
 
     /// How many 64-bit numbers its key has.
     pub fn key_numbers(&self) -> usize {
         match self {
-            Self::Philox { .. } => 1,
+            Self::Philox { .. } | Self::TextSeal { .. } => 1,
             Self::Murmur { dual, .. } => 1 + usize::from(*dual),
             Self::SynthIdTable { depth, .. } | Self::SynthIdIv { depth, .. } => *depth as usize,
             Self::NumpyShuffle { .. }
@@ -358,6 +363,7 @@ impl PeerPrf {
                 Frame::with_prompt(width.saturating_sub(usize::from(own)))
             }
             Self::MarkLlmKgw { width, .. } => Frame::with_prompt(width),
+            Self::TextSeal { width } => Frame { width, least: width, before: Before::Prompt },
         }
     }
 
@@ -426,6 +432,7 @@ impl PeerPrf {
                 let seeds = MarkLlmKgw::new(numbers[0], function, own, vocab_size);
                 Box::new(TorchLists::new(seeds, before_own(own), lists))
             }
+            Self::TextSeal { .. } => Box::new(textseal::TextSeal::new(numbers[0])),
         })
     }
 }

@@ -185,9 +185,9 @@ fn philox_rows(counter: &mut [Row; 4], mut first: Row, mut second: u64) {
             counter[1][lane] = right & LOW;
             counter[2][lane] = left >> 32 ^ d ^ second;
             counter[3][lane] = left & LOW;
-            first[lane] = first[lane] + 0x9E37_79B9 & LOW;
+            first[lane] = (first[lane] + 0x9E37_79B9) & LOW;
         }
-        second = second + 0xBB67_AE85 & LOW;
+        second = (second + 0xBB67_AE85) & LOW;
     }
 }
 

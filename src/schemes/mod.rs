@@ -21,6 +21,7 @@ mod sglang;
 mod sweet;
 mod synthid;
 mod synthid_text;
+mod textseal;
 mod transformers_kgw;
 mod unigram;
 mod unigram_watermark;
@@ -47,6 +48,7 @@ pub use sglang::SglangGumbel;
 pub use sweet::Sweet;
 pub use synthid::{SynthId, Weighting};
 pub use synthid_text::{SynthIdHash, SynthIdText};
+pub use textseal::{TextSeal, TextSealMethod};
 pub use transformers_kgw::{SeedingScheme, TransformersKgw};
 pub use unigram::Unigram;
 pub use unigram_watermark::UnigramWatermark;
@@ -122,6 +124,8 @@ schemes! {
     LmWatermarking = "lm-watermarking",
     /// MarkLLM's green lists.
     MarkLlmKgw = "markllm-kgw",
+    /// TextSeal's exponential minimum sampling and green lists.
+    TextSeal = "textseal",
 }
 
 /// One way of marking, as parameters. Implementations hold no key and no state.

@@ -13,7 +13,7 @@ use touchmark::detect::Law;
 use touchmark::sampling::Noise;
 use touchmark::schemes::{
     Gumbel, Kgw, KgwSeeding, Null, SglangGumbel, Spec, Sweet, SynthId, SynthIdHash, SynthIdText,
-    Unigram, UnigramWatermark, VllmGumbel, Weighting,
+    TextSeal, TextSealMethod, Unigram, UnigramWatermark, VllmGumbel, Weighting,
 };
 use touchmark::stats::{binomial_sf_ge, ks_uniform, randomised_p};
 use touchmark::tokenizer::HfTokenizer;
@@ -66,6 +66,15 @@ fn cells() -> Vec<Cell> {
         ("synthid-text table", text(SynthIdHash::Table, Weighting::Mean, 30)),
         ("synthid-text table weighted", text(SynthIdHash::Table, Weighting::WeightedMean, 9)),
         ("synthid-text iv", text(SynthIdHash::Iv, Weighting::Mean, 30)),
+        ("textseal gumbelmax h=1", Spec::TextSeal(TextSeal::default())),
+        (
+            "textseal greenlist h=2",
+            Spec::TextSeal(TextSeal {
+                watermark_type: TextSealMethod::Greenlist,
+                ngram: 2,
+                ..TextSeal::default()
+            }),
+        ),
     ];
     let cell = |(name, spec): (&str, Spec), repeats| Cell { name: name.to_owned(), spec, repeats };
     let mut cells: Vec<Cell> = named.into_iter().map(|it| cell(it, Repeats::ScoreOnce)).collect();

@@ -8,6 +8,7 @@ mod kuditipudi;
 mod mpac;
 mod sglang;
 mod synthid;
+mod textseal;
 mod unigram;
 mod vllm;
 
