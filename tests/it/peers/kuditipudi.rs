@@ -88,7 +88,7 @@ fn the_demos_numbers() {
     let draw = prf.at(&[7]).unwrap();
     for (index, expected) in (0_u32..).zip(list(&all()["demo"])) {
         let (row, token) = (index / 20, index % 20);
-        let expected = (expected.as_f64().unwrap() * 4_294_967_296.0) as u32;
+        let expected = (expected.as_f64().unwrap() * 4_294_967_296.0).round() as u32;
         assert_eq!(draw.word(token, row), expected);
         if row == 1 {
             // One token stands before: the second row is here.
