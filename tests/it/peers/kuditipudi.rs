@@ -156,7 +156,7 @@ fn parameters_are_checked() {
         Kuditipudi { k: Some(0), ..base.clone() },
         Kuditipudi { draws: 0, ..base.clone() },
         Kuditipudi { gap: Some(-1.0), ..base.clone() },
-        Kuditipudi { gap: Some(f64::NAN), ..base.clone() },
+        Kuditipudi { gap: Some(f64::NAN), ..base },
     ] {
         assert!(bad.check().is_err(), "{bad:?}");
     }
