@@ -39,7 +39,7 @@ impl Dip {
     }
 
     fn word_of(&self, rank: u32) -> u32 {
-        let level = (u64::from(rank) + 1 << 32) / u64::from(self.vocab_size.max(1));
+        let level = ((u64::from(rank) + 1) << 32) / u64::from(self.vocab_size.max(1));
         (level - 1) as u32
     }
 }

@@ -21,8 +21,8 @@
 //! For `gumbel` without gaps and blocks no longer than the sequence, a block's terms are independent and at most Exp(1), so
 //! n·(m − k + 1) gamma tails bound p as well; p is then twice the smaller of both, and can be smaller than 1/(1 + draws).
 //!
-//! Time: draws · m · n without gaps, draws · m · n · k² with them: 200 tokens, 256 rows and 199 draws take about a tenth of a
-//! second without, and with gaps and k = 50 about twenty minutes. Space of `gumbel`: 4·n·V bytes.
+//! Time: draws · m · n steps without gaps, draws · m · n · k² with them. 200 tokens, 256 rows and 199 draws take about half a
+//! second without gaps; with gaps and k = 50 they are 2·10¹⁰ steps, several minutes. Space of `gumbel`: 4·n·V bytes.
 //!
 //! Marking begins at row `offset`, as the tool's `random_offset=False` does; the tool's default begins each text at a random
 //! row, which reading allows for.

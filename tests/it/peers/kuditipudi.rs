@@ -88,7 +88,7 @@ fn the_demos_numbers() {
     let draw = prf.at(&[7]).unwrap();
     for (index, expected) in (0_u32..).zip(list(&all()["demo"])) {
         let (row, token) = (index / 20, index % 20);
-        let expected = (expected.as_f64().unwrap() * 4_294_967_296.0) as u32;
+        let expected = (expected.as_f64().unwrap() * 4_294_967_296.0).round() as u32;
         assert_eq!(draw.word(token, row), expected);
         if row == 1 {
             // One token stands before: the second row is here.
@@ -156,7 +156,7 @@ fn parameters_are_checked() {
         Kuditipudi { k: Some(0), ..base.clone() },
         Kuditipudi { draws: 0, ..base.clone() },
         Kuditipudi { gap: Some(-1.0), ..base.clone() },
-        Kuditipudi { gap: Some(f64::NAN), ..base.clone() },
+        Kuditipudi { gap: Some(f64::NAN), ..base },
     ] {
         assert!(bad.check().is_err(), "{bad:?}");
     }
