@@ -40,6 +40,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("candle_nn", &["engine"]),
     ("half", &["engine"]),
     ("safetensors", &["engine"]),
+    ("saphyr_parser", &["profile"]),
     ("clap", &[]),
     ("etcetera", &["store"]),
     ("getrandom", &["keys"]),

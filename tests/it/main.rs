@@ -16,6 +16,8 @@ mod chat;
 mod cli;
 #[cfg(feature = "bundled")]
 mod cli_identify;
+#[cfg(feature = "bundled")]
+mod cli_import;
 #[cfg(all(feature = "bundled", feature = "hub", unix))]
 mod cli_models;
 mod common;
@@ -27,6 +29,7 @@ mod gguf;
 mod highest;
 #[cfg(all(feature = "hub", unix))]
 mod hub;
+mod import;
 mod peers;
 #[cfg(all(feature = "engine", feature = "tokenizer"))]
 mod power;

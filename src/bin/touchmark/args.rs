@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use touchmark::profile::import::Tool;
 
 /// Watermark what a language model writes, and find such marks in any text.
 #[derive(Parser)]
@@ -453,6 +454,10 @@ pub struct Profile {
 pub enum ProfileAction {
     /// Make a profile
     New(ProfileNew),
+    /// Make a profile of another engine's configuration, and keep the key that it holds
+    Import(ProfileImport),
+    /// Write a profile as another engine's configuration, or with its tokenizer for who shall detect
+    Export(ProfileExport),
     /// List profiles
     List,
     /// Show a profile
@@ -495,6 +500,75 @@ pub struct ProfileNew {
     /// for the bundled model 3.3]
     #[arg(long, value_name = "NATS")]
     pub entropy: Option<f64>,
+}
+
+#[derive(Args)]
+pub struct ProfileImport {
+    /// The tool's configuration: JSON, YAML or a Python dict
+    pub file: PathBuf,
+    /// transformers, vllm, sglang, synthid, lm-watermarking, tgi or llama-cpp
+    #[arg(long = "for", value_name = "TOOL")]
+    pub tool: Tool,
+    /// Tokenizer file, or the model that has it
+    #[arg(long, value_name = "FILE|MODEL")]
+    pub tokenizer: PathBuf,
+    /// Width of the model's logits
+    #[arg(long, value_name = "V", value_parser = clap::value_parser!(u32).range(2..), conflicts_with_all = ["model", "vocab_size_of_tokenizer"])]
+    pub vocab_size: Option<u32>,
+    /// Take that width from this model's configuration
+    #[arg(long, value_name = "MODEL", conflicts_with = "vocab_size_of_tokenizer")]
+    pub model: Option<PathBuf>,
+    /// The model's logits are exactly as wide as the tokenizer's vocabulary, without padding
+    #[arg(long)]
+    pub vocab_size_of_tokenizer: bool,
+    /// Name of the profile [default: the tool's]
+    #[arg(long, value_name = "ID")]
+    pub name: Option<String>,
+    /// Name of the key [default: random]
+    #[arg(long, value_name = "ID")]
+    pub key_id: Option<String>,
+    /// Which of synthid-text's two hashes: table is the package 0.2.1, iv the repository since June 2025
+    #[arg(long, value_enum)]
+    pub hash: Option<SynthIdHash>,
+    /// Length of llama.cpp's n-grams
+    #[arg(long, value_name = "N")]
+    pub ngram_len: Option<u32>,
+    /// Where the text was generated; lists of some tools depend on it
+    #[arg(long, value_enum)]
+    pub device: Option<DrawnOn>,
+    /// Branch, tag or commit of the tokenizer's model on a hub [default: main]
+    #[arg(long, value_name = "REV")]
+    pub revision: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum SynthIdHash {
+    Table,
+    Iv,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum DrawnOn {
+    Cpu,
+    Cuda,
+}
+
+#[derive(Args)]
+pub struct ProfileExport {
+    /// Name or file
+    pub id: String,
+    /// transformers, vllm, sglang, synthid, lm-watermarking, tgi or llama-cpp; what is written holds the key
+    #[arg(long = "for", value_name = "TOOL", required_unless_present = "bundle", requires = "to")]
+    pub tool: Option<Tool>,
+    /// New file that only its owner can read
+    #[arg(short, long, value_name = "FILE", group = "to", requires = "tool")]
+    pub output: Option<PathBuf>,
+    /// Write to standard output, key included
+    #[arg(long, group = "to", requires = "tool")]
+    pub show_key: bool,
+    /// Folder for the profile and its tokenizer, without the key
+    #[arg(long, value_name = "DIR")]
+    pub bundle: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

@@ -2,7 +2,11 @@
 //!
 //! A profile says everything a detector must know except the key, which it names: scheme and parameters, PRF variant,
 //! rule for repeats, tokenizer and V, validity. It is a TOML file, written when marking begins and read when detecting,
-//! so that both cannot disagree. This module parses and checks; `store` keeps files.
+//! so that both cannot disagree. This module parses and checks, and reads and writes what other engines have instead
+//! ([`import`], [`export`]); `store` keeps files.
+
+pub mod export;
+pub mod import;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
