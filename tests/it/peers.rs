@@ -2,6 +2,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+mod extra;
 mod sglang;
 mod vllm;
 
