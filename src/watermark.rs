@@ -130,7 +130,7 @@ impl Watermark {
         evidence.values.reserve(tokens.len());
         self.prf.walk(start, tokens, scheme.streams(), |position, draw| {
             let token = tokens[position];
-            if self.special.contains(&token) {
+            if self.special.contains(&token) || !draw.is_keyed(token) {
                 return;
             }
             if !passes(floor, || entropies.get(position).copied().unwrap_or(0.0)) {

@@ -41,6 +41,7 @@ impl Law {
             (Null::Binomial { trials, p }, _) => {
                 binomial_sf_ge(sum as u64, scored * u64::from(*trials), *p)
             }
+            (Null::Lists { p }, _) => lists_sf_ge(sum as u64, scored, *p),
             (Null::Exponential, _) => gamma_sf_ge(sum, scored as f64),
             (Null::TwoExponentials { alpha }, _) => two_gamma_sf_ge(sum, scored, *alpha),
             (Null::WeightedBits { weights }, None) => {
@@ -60,11 +61,25 @@ impl Law {
             Null::WeightedBits { weights } => {
                 smallest_whole(scored * weights.iter().sum::<u64>(), significant)
             }
+            Null::Lists { .. } => smallest_whole(scored, significant),
             Null::Exponential | Null::TwoExponentials { .. } => {
                 smallest_real(MOST_EXPONENTIAL * scored as f64, significant)
             }
         }
     }
+}
+
+/// Upper bound of P(number of listed tokens among `scored` ≥ `listed`), the lists being of fixed sizes.
+///
+/// The number of listed ones among m distinct tokens of one list is hypergeometric, whose generating function has real
+/// roots: it is a sum of independent trials, and so is the sum over lists. Among such sums of equal mean n·p the binomial has
+/// the heaviest tail from n·p + 1 on (Hoeffding, "On the distribution of the number of successes in independent trials",
+/// Ann. Math. Statist. 27 (1956), theorem 4). Below that the bound is 1.
+fn lists_sf_ge(listed: u64, scored: u64, p: f64) -> Result<LogP, StatsError> {
+    if (listed as f64) < scored as f64 * p + 1.0 {
+        return Ok(LogP::ONE);
+    }
+    binomial_sf_ge(listed, scored, p)
 }
 
 fn smallest_whole(most: u64, significant: impl Fn(f64) -> bool) -> f64 {
@@ -93,3 +108,53 @@ fn smallest_real(most: f64, significant: impl Fn(f64) -> bool) -> f64 {
 
 /// A 32-bit word gives at most 32·ln 2 of exponential evidence.
 const MOST_EXPONENTIAL: f64 = 22.181;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::hypergeometric_sf_ge;
+
+    /// P(X = k) for k = 0..=draws, from the tails.
+    fn hypergeometric(population: u64, listed: u64, draws: u64) -> Vec<f64> {
+        let tail = |k| hypergeometric_sf_ge(k, population, listed, draws).unwrap().p();
+        (0..=draws).map(|k| tail(k) - if k < draws { tail(k + 1) } else { 0.0 }).collect()
+    }
+
+    fn convolution(a: &[f64], b: &[f64]) -> Vec<f64> {
+        let mut sum = vec![0.0; a.len() + b.len() - 1];
+        for (i, x) in a.iter().enumerate() {
+            b.iter().enumerate().for_each(|(j, y)| sum[i + j] += x * y);
+        }
+        sum
+    }
+
+    /// Against the exact law of a few lists: never below it, and not far above where lists meet one token each.
+    #[test]
+    fn lists_are_bounded() {
+        for (population, listed, draws) in [
+            (8, 2, &[3, 3, 2][..]),
+            (8, 4, &[4, 4, 4]),
+            (20, 5, &[1; 12]),
+            (20, 5, &[12, 1, 1, 7]),
+            (100, 25, &[40, 2, 2, 9]),
+        ] {
+            let exact = draws.iter().fold(vec![1.0], |law, &draws| {
+                convolution(&law, &hypergeometric(population, listed, draws))
+            });
+            let scored: u64 = draws.iter().sum();
+            let p = listed as f64 / population as f64;
+            let law = Law::new(Null::Lists { p }).unwrap();
+            for k in 0..=scored {
+                let tail: f64 = exact[k as usize..].iter().sum();
+                let bound = law.tail(k as f64, scored).unwrap().p();
+                assert!(bound >= tail - 1e-12, "{population} {draws:?} {k}: {bound} {tail}");
+                if draws.iter().all(|&draws| draws == 1) && k as f64 >= scored as f64 * p + 1.0 {
+                    assert!((bound / tail - 1.0).abs() < 1e-9, "{k}: {bound} {tail}");
+                }
+            }
+            let critical = law.critical(scored, LogP::from_p(0.05).unwrap());
+            assert!(law.tail(critical, scored).unwrap().p() <= 0.05);
+            assert!(law.tail(critical - 1.0, scored).unwrap().p() > 0.05);
+        }
+    }
+}

@@ -10,11 +10,16 @@
 //! Called by `watermark` only. Never knows what a scheme does with the words, and never touches a device's generator.
 
 mod lanes;
+mod lm_watermarking;
+mod markllm_kgw;
 mod mt19937;
+mod mt_lanes;
 mod murmur;
 mod native;
 mod peer;
 mod philox;
+mod torch_lists;
+mod transformers_kgw;
 
 use native::{Batch, Native, Seed};
 use serde::{Deserialize, Serialize};
@@ -23,6 +28,8 @@ use crate::keys::Key;
 use crate::tokens::{TokenId, TokenizerHash};
 use peer::{Peer, State};
 
+pub use lm_watermarking::LmPrf;
+pub use markllm_kgw::MarkLlmPrf;
 pub use murmur::COIN;
 pub use peer::{Before, Frame, PeerPrf, PrfError, Start};
 
@@ -45,6 +52,15 @@ pub enum PrfVariant {
     /// MurmurHash3 as SGLang 0.5.23 uses it.
     #[serde(rename = "sglang-murmur3-v1")]
     SglangMurmur3V1,
+    /// Lists of transformers' KGW, drawn by torch's CPU generator.
+    #[serde(rename = "transformers-kgw-torch-cpu")]
+    TransformersKgw,
+    /// Lists of lm-watermarking, drawn by torch's CPU generator.
+    #[serde(rename = "lm-watermarking-torch-cpu")]
+    LmWatermarking,
+    /// Lists of MarkLLM's KGW, drawn by torch's CPU generator.
+    #[serde(rename = "markllm-kgw-torch-cpu")]
+    MarkLlmKgw,
 }
 
 impl PrfVariant {
@@ -54,6 +70,9 @@ impl PrfVariant {
             Self::TouchmarkV1 => "touchmark-v1",
             Self::Philox4x32V1 => "philox4x32-10-v1",
             Self::SglangMurmur3V1 => "sglang-murmur3-v1",
+            Self::TransformersKgw => "transformers-kgw-torch-cpu",
+            Self::LmWatermarking => "lm-watermarking-torch-cpu",
+            Self::MarkLlmKgw => "markllm-kgw-torch-cpu",
         }
     }
 }
@@ -221,7 +240,7 @@ impl Prf {
                             batch.push((position, peer.state(context), tokens[position]));
                         }
                     }
-                    peer.warm(&batch);
+                    peer.warm(&mut batch);
                     for &(position, state, _) in &batch {
                         visit(position, &Draw(Origin::Peer { peer: &**peer, state }));
                     }
@@ -305,6 +324,14 @@ impl Draw<'_> {
             Origin::Peer { peer, state } => peer.seed_id(*state, token),
             Origin::Lane { batch, lane, .. } if batch.token(*lane) == token => batch.seed_id(*lane),
             _ => self.seed(token).map_or(SeedId(0), |seed| seed.id()),
+        }
+    }
+
+    /// Whether the words of `token` depend on the key. Where they do not, a text says nothing about it.
+    pub fn is_keyed(&self, token: TokenId) -> bool {
+        match &self.0 {
+            Origin::Peer { peer, state } => peer.is_keyed(*state, token),
+            _ => true,
         }
     }
 

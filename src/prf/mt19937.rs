@@ -4,8 +4,13 @@
 //! only the low 32 bits of a seed count. Permutations are those of fewer than 2³²/20 items.
 
 /// Words of state.
-const N: usize = 624;
-const M: usize = 397;
+pub(super) const N: usize = 624;
+/// How far the recurrence reaches.
+pub(super) const M: usize = 397;
+/// Of the seeding.
+pub(super) const MULTIPLIER: u32 = 1_812_433_253;
+/// Of the recurrence: the bottom row of its matrix.
+pub(super) const TWIST: u32 = 0x9908_B0DF;
 
 /// The generator.
 pub(super) struct Mt19937 {
@@ -18,7 +23,7 @@ impl Mt19937 {
         let mut state = [seed; N];
         for i in 1..N {
             let before = state[i - 1];
-            state[i] = 1_812_433_253_u32.wrapping_mul(before ^ before >> 30).wrapping_add(i as u32);
+            state[i] = MULTIPLIER.wrapping_mul(before ^ before >> 30).wrapping_add(i as u32);
         }
         Self { state, next: N }
     }
@@ -27,7 +32,7 @@ impl Mt19937 {
         let state = &mut self.state;
         for i in 0..N {
             let joined = state[i] & 0x8000_0000 | state[(i + 1) % N] & 0x7FFF_FFFF;
-            let odd = if joined & 1 == 1 { 0x9908_B0DF } else { 0 };
+            let odd = if joined & 1 == 1 { TWIST } else { 0 };
             state[i] = state[(i + M) % N] ^ joined >> 1 ^ odd;
         }
         self.next = 0;

@@ -1,7 +1,11 @@
 //! What the functions of other engines have in common.
 
 use crate::keys::Key;
-use crate::prf::{PrfVariant, SeedId, murmur, philox};
+use crate::prf::lm_watermarking::{LmPrf, LmWatermarking};
+use crate::prf::markllm_kgw::{MarkLlmKgw, MarkLlmPrf};
+use crate::prf::torch_lists::{Lists, TorchLists};
+use crate::prf::transformers_kgw::TransformersKgw;
+use crate::prf::{PrfVariant, SeedId, murmur, philox, torch_lists};
 use crate::tokens::TokenId;
 
 /// Positions of a walk that are prepared together.
@@ -32,8 +36,14 @@ pub(super) trait Peer: Send + Sync {
         }
     }
 
-    /// Is told of up to [`BATCH`] positions before their words are asked for, so that it may compute them together.
-    fn warm(&self, _batch: &[(usize, State, TokenId)]) {}
+    /// Whether the words of `token` depend on the key.
+    fn is_keyed(&self, _state: State, _token: TokenId) -> bool {
+        true
+    }
+
+    /// Is told of up to [`BATCH`] positions before their words are asked for, so that it may compute them together; what
+    /// it found may be kept in their states.
+    fn warm(&self, _batch: &mut [(usize, State, TokenId)]) {}
 }
 
 /// What stands before a text.
@@ -84,6 +94,11 @@ impl Frame {
         matches!(self.before, Before::AnswerPadding(_)) || self.least < self.width
     }
 
+    /// h ids of the prompt and the output.
+    fn with_prompt(width: usize) -> Self {
+        Self { width, least: width, before: Before::Prompt }
+    }
+
     /// The ids, at most h, that stand before a text.
     pub(super) fn lead(&self, start: Start<'_>) -> Vec<TokenId> {
         match (self.before, start) {
@@ -131,22 +146,66 @@ pub enum PeerPrf {
         /// Whether there are two keys.
         dual: bool,
     },
+    /// Lists of transformers' KGW.
+    TransformersKgw {
+        /// Share of the vocabulary on a list.
+        ratio: f64,
+        /// How many ids must stand before a token.
+        width: usize,
+        /// Whether the token takes part in its seed, as one of the `width`.
+        selfhash: bool,
+    },
+    /// Lists of lm-watermarking.
+    LmWatermarking {
+        /// How ids become a seed.
+        function: LmPrf,
+        /// How many ids are read.
+        width: usize,
+        /// Whether the token takes part in its seed, as one of the `width`.
+        self_salt: bool,
+        /// Share of the vocabulary on a list.
+        gamma: f64,
+        /// Whether a list is the beginning of its permutation, else the end.
+        select_green_tokens: bool,
+    },
+    /// Lists of MarkLLM's KGW.
+    MarkLlmKgw {
+        /// How ids become a number.
+        function: MarkLlmPrf,
+        /// How many ids are read.
+        width: usize,
+        /// Whether the token takes part in its seed, beside the `width`.
+        own: bool,
+        /// Share of the vocabulary on a list.
+        gamma: f64,
+    },
 }
 
 impl PeerPrf {
+    /// Most ids that a seed of torch's lists reads.
+    pub const MOST_IDS: usize = 64;
+    /// The same, the candidate included, where it takes part.
+    pub const MOST_OWN_IDS: usize = torch_lists::MOST_OWN + 1;
+
     /// Its name in profiles.
     pub fn variant(&self) -> PrfVariant {
         match self {
             Self::Philox { .. } => PrfVariant::Philox4x32V1,
             Self::Murmur { .. } => PrfVariant::SglangMurmur3V1,
+            Self::TransformersKgw { .. } => PrfVariant::TransformersKgw,
+            Self::LmWatermarking { .. } => PrfVariant::LmWatermarking,
+            Self::MarkLlmKgw { .. } => PrfVariant::MarkLlmKgw,
         }
     }
 
     /// How many 64-bit numbers its key has.
     pub fn key_numbers(&self) -> usize {
         match self {
-            Self::Philox { .. } => 1,
             Self::Murmur { dual, .. } => 1 + usize::from(*dual),
+            Self::Philox { .. }
+            | Self::TransformersKgw { .. }
+            | Self::LmWatermarking { .. }
+            | Self::MarkLlmKgw { .. } => 1,
         }
     }
 
@@ -157,18 +216,43 @@ impl PeerPrf {
                 Frame { width, least: width, before: Before::Padding(philox::PADDING) }
             }
             Self::Murmur { width, .. } => Frame { width, least: 1, before: Before::Prompt },
+            Self::TransformersKgw { width, selfhash: own, .. }
+            | Self::LmWatermarking { width, self_salt: own, .. } => {
+                Frame::with_prompt(width - usize::from(own))
+            }
+            Self::MarkLlmKgw { width, .. } => Frame::with_prompt(width),
         }
     }
 
-    pub(super) fn build(&self, key: &Key, _vocab_size: u32) -> Result<Box<dyn Peer>, PrfError> {
+    pub(super) fn build(&self, key: &Key, vocab_size: u32) -> Result<Box<dyn Peer>, PrfError> {
         let needed = self.key_numbers();
         let numbers = key.numbers().filter(|numbers| numbers.len() == needed);
         let numbers =
             numbers.ok_or_else(|| PrfError::Key { needed: Some(needed), got: key.count() })?;
+        let width = self.frame().width;
+        let before_own = |own: bool| own.then_some(width);
         Ok(match *self {
             Self::Philox { dual, .. } => Box::new(philox::Philox::new(numbers[0], dual)),
             Self::Murmur { .. } => {
                 Box::new(murmur::Murmur::new(numbers[0], numbers.get(1).copied()))
+            }
+            Self::TransformersKgw { ratio, selfhash, .. } => {
+                let (lists, seeds) =
+                    (Lists::first(vocab_size, ratio)?, TransformersKgw::new(numbers[0], selfhash));
+                Box::new(TorchLists::new(seeds, before_own(selfhash), lists))
+            }
+            Self::LmWatermarking { function, self_salt, gamma, select_green_tokens, .. } => {
+                let seeds = LmWatermarking::new(numbers[0], function);
+                let lists = match select_green_tokens {
+                    true => Lists::first(vocab_size, gamma)?,
+                    false => Lists::last(vocab_size, gamma)?,
+                };
+                Box::new(TorchLists::new(seeds, before_own(self_salt), lists))
+            }
+            Self::MarkLlmKgw { function, own, gamma, .. } => {
+                let lists = Lists::first(vocab_size, gamma)?;
+                let seeds = MarkLlmKgw::new(numbers[0], function, own, vocab_size);
+                Box::new(TorchLists::new(seeds, before_own(own), lists))
             }
         })
     }
@@ -185,6 +269,17 @@ pub enum PrfError {
         needed: Option<usize>,
         /// Numbers that it has.
         got: Option<usize>,
+    },
+    /// Lists of none or all of the tokens, or a vocabulary that torch shuffles by other rules.
+    #[error(
+        "lists of {listed} of {vocab_size} tokens cannot be drawn: of at most {most} tokens, some must be on a list and some not",
+        most = torch_lists::MOST_TOKENS
+    )]
+    Lists {
+        /// Tokens that a list would have.
+        listed: u32,
+        /// V.
+        vocab_size: u32,
     },
 }
 

@@ -175,10 +175,14 @@ impl GreenList {
 
     /// Only the `count` highest candidates are tested.
     pub fn bias_highest(&self, draw: &Draw<'_>, candidates: &mut Candidates, count: usize) {
-        for entry in candidates.highest(count).to_vec() {
-            if self.is_green(draw, candidates.id(entry as usize)) {
-                candidates.logits_mut()[entry as usize] += self.delta;
-            }
+        let entries = candidates.highest(count).to_vec();
+        let ids: Vec<TokenId> =
+            entries.iter().map(|&entry| candidates.id(entry as usize)).collect();
+        let mut words = vec![0; ids.len()];
+        draw.words(Some(&ids), KEY_A, &mut words);
+        let (logits, threshold) = (candidates.logits_mut(), self.threshold());
+        for (&entry, _) in entries.iter().zip(words).filter(|&(_, word)| word < threshold) {
+            logits[entry as usize] += self.delta;
         }
     }
 

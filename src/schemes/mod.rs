@@ -11,9 +11,12 @@
 
 mod gumbel;
 mod kgw;
+mod lm_watermarking;
+mod markllm_kgw;
 mod sglang;
 mod sweet;
 mod synthid;
+mod transformers_kgw;
 mod unigram;
 mod vllm;
 
@@ -28,9 +31,12 @@ use crate::tokens::TokenId;
 
 pub use gumbel::Gumbel;
 pub use kgw::{Kgw, KgwSeeding};
+pub use lm_watermarking::LmWatermarking;
+pub use markllm_kgw::{MarkLlmKgw, WindowScheme};
 pub use sglang::SglangGumbel;
 pub use sweet::Sweet;
 pub use synthid::{SynthId, Weighting};
+pub use transformers_kgw::{SeedingScheme, TransformersKgw};
 pub use unigram::Unigram;
 pub use vllm::VllmGumbel;
 
@@ -88,6 +94,12 @@ schemes! {
     VllmGumbel = "vllm-gumbel",
     /// SGLang's exponential minimum sampling, with one key or two.
     SglangGumbel = "sglang-gumbel",
+    /// transformers' green lists, of torch's CPU generator.
+    TransformersKgw = "transformers-kgw",
+    /// Green lists of the code of Kirchenbauer et al. and of text-generation-inference.
+    LmWatermarking = "lm-watermarking",
+    /// MarkLLM's green lists.
+    MarkLlmKgw = "markllm-kgw",
 }
 
 /// One way of marking, as parameters. Implementations hold no key and no state.
@@ -195,6 +207,12 @@ pub enum Null {
         /// Probability of each, exactly.
         p: f64,
     },
+    /// 1 with probability p, as lists of a fixed size say of tokens: the sum over distinct (list, token) pairs is one of
+    /// hypergeometric counts, and its tail at most the binomial one from its mean plus 1 on (Hoeffding 1956).
+    Lists {
+        /// Share of the vocabulary on a list, exactly.
+        p: f64,
+    },
     /// Stochastically at most Exp(1): tails of the sum are upper bounds.
     Exponential,
     /// At most (1−α)·E + α·E′ with independent E, E′ ~ Exp(1).
@@ -214,7 +232,7 @@ impl Null {
     pub fn unit(&self) -> f64 {
         match self {
             Self::Binomial { trials, .. } => f64::from(*trials),
-            Self::Exponential | Self::TwoExponentials { .. } => 1.0,
+            Self::Exponential | Self::TwoExponentials { .. } | Self::Lists { .. } => 1.0,
             Self::WeightedBits { weights } => weights.iter().sum::<u64>() as f64,
         }
     }
@@ -223,7 +241,7 @@ impl Null {
     pub fn notable(&self) -> f64 {
         let quartile = |mean: f64, variance: f64| mean + 0.674 * variance.sqrt();
         match self {
-            Self::Binomial { trials: 1, .. } => 0.5,
+            Self::Binomial { trials: 1, .. } | Self::Lists { .. } => 0.5,
             Self::Binomial { trials, p } => {
                 let mean = f64::from(*trials) * p;
                 quartile(mean, mean * (1.0 - p))
@@ -283,6 +301,30 @@ pub enum SpecError {
         got: f64,
         /// "below" or "at most".
         most: &'static str,
+    },
+    /// A share of the vocabulary that leaves no or every token.
+    #[error("{name} is {got}, but must lie between 0 and 1 (a usual value is 0.25)")]
+    Ratio {
+        /// The parameter.
+        name: &'static str,
+        /// The value.
+        got: f64,
+    },
+    /// A bias that is no positive number.
+    #[error("{name} is {got}, but must be a number above 0 and at most 100 (a usual value is 2)")]
+    Bias {
+        /// The parameter.
+        name: &'static str,
+        /// The value.
+        got: f32,
+    },
+    /// Fewer ids than the function reads.
+    #[error("context_width is {got}, but this prf_type reads {least} ids or more")]
+    Narrow {
+        /// The value.
+        got: usize,
+        /// The narrowest.
+        least: usize,
     },
     /// α is not a probability between 0 and 1.
     #[error("alpha is {got}, but must lie between 0 and 1")]

@@ -3,6 +3,7 @@
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 mod extra;
+mod kgw;
 mod sglang;
 mod vllm;
 
