@@ -80,7 +80,8 @@ impl Watermark {
                 Prf::new(key, &purpose, scheme.seeding())?
             }
         };
-        let (null, special) = (scheme.null(vocabulary.size), vocabulary.special.clone());
+        let null = scheme.null_under(prf.layers().as_ref(), vocabulary.size);
+        let special = vocabulary.special.clone();
         Ok(Self { prf, spec: spec.clone(), repeats, null, special })
     }
 
@@ -135,14 +136,27 @@ impl Watermark {
             }
             if !passes(floor, || entropies.get(position).copied().unwrap_or(0.0)) {
                 evidence.gated += 1;
-            } else if seen.counts(draw.seed_id(token), token) {
+            } else if !seen.counts(draw.seed_id(token), token) {
+                evidence.repeated += 1;
+            } else if seen.shares_words(draw.names(token)) {
+                evidence.aliased += 1;
+            } else {
                 evidence.positions.push(position as u32);
                 evidence.values.push(scheme.evidence(draw, token));
-            } else {
-                evidence.repeated += 1;
             }
         });
         evidence
+    }
+
+    /// Calls `visit(position, repeated, draw)` for every position of a text that has a draw, where `repeated` says whether
+    /// marking by the rule [`Repeats::SingleTurn`] would have left it out: it replays what a generator remembers, while
+    /// [`score_text`](Self::score_text) counts a draw once however long ago it was.
+    pub fn replay(&self, text: &Text<'_>, mut visit: impl FnMut(usize, bool, &Draw<'_>)) {
+        let scheme = self.spec.scheme();
+        let mut seen = Marking::new(Repeats::SingleTurn, scheme.memory());
+        self.prf.walk(text.start, text.ids, scheme.streams(), |position, draw| {
+            visit(position, seen.repeats(draw), draw);
+        });
     }
 }
 
@@ -200,6 +214,8 @@ pub struct Evidence {
     pub total: usize,
     /// Positions left out because they repeat a draw.
     pub repeated: usize,
+    /// Positions left out because they read the same words as another, though their draws differ: see [`Draw::names`].
+    pub aliased: usize,
     /// Positions left out because the model's entropy was too low or unknown.
     pub gated: usize,
 }
@@ -335,12 +351,20 @@ fn passes(floor: Option<f64>, entropy: impl FnOnce() -> f64) -> bool {
 struct Scored {
     rule: Repeats,
     set: HashSet<(u64, TokenId), BuildHasherDefault<SeedHasher>>,
+    names: HashSet<u64, BuildHasherDefault<SeedHasher>>,
 }
 
 impl Scored {
     fn new(rule: Repeats, capacity: usize) -> Self {
         let set = HashSet::with_capacity_and_hasher(capacity, BuildHasherDefault::default());
-        Self { rule, set }
+        Self { rule, set, names: HashSet::default() }
+    }
+
+    /// Whether a position that counts so far reads the same words.
+    fn shares_words(&mut self, names: Option<[u64; 3]>) -> bool {
+        let Some([own, others @ ..]) = names else { return false };
+        let known = others.iter().any(|&name| name != own && self.names.contains(&name));
+        known || !self.names.insert(own)
     }
 
     /// Whether this (seed, token) counts, being new.

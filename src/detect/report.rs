@@ -36,7 +36,7 @@ pub struct Row {
     pub tokens_total: usize,
     /// Tokens that count.
     pub tokens_scored: usize,
-    /// Tokens left out because they repeat a draw.
+    /// Tokens left out because they repeat a draw or its words.
     pub repeated: usize,
     /// What `log10_p_corrected` is compared with.
     pub threshold_log10_p: f64,
@@ -92,7 +92,7 @@ impl Row {
             score: found.score,
             tokens_total: found.evidence.total,
             tokens_scored: found.evidence.scored(),
-            repeated: found.evidence.repeated,
+            repeated: found.evidence.repeated + found.evidence.aliased,
             threshold_log10_p: detector.threshold_log10_p(),
             more_tokens: found.more_tokens,
             family: found.family.words(),

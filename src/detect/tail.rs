@@ -8,6 +8,8 @@ use crate::stats::{LogP, StatsError, WeightedBits, binomial_sf_ge, gamma_sf_ge, 
 pub struct Law {
     null: Null,
     weighted: Option<WeightedBits>,
+    /// The law that is widened.
+    inner: Option<Box<Law>>,
 }
 
 impl Law {
@@ -20,7 +22,11 @@ impl Law {
             Null::WeightedBits { weights } => Some(WeightedBits::from_integers(weights)?),
             _ => None,
         };
-        Ok(Self { null, weighted })
+        let inner = match &null {
+            Null::Widened { law, .. } => Some(Box::new(Self::new((**law).clone())?)),
+            _ => None,
+        };
+        Ok(Self { null, weighted, inner })
     }
 
     /// The law of one token's evidence.
@@ -36,6 +42,9 @@ impl Law {
         if scored == 0 {
             return Ok(LogP::ONE);
         }
+        if let (Null::Widened { mean, variance, .. }, Some(law)) = (&self.null, &self.inner) {
+            return law.tail(narrowed(law.null(), sum, scored as f64, *mean, *variance), scored);
+        }
         match (&self.null, &self.weighted) {
             (_, Some(weighted)) => weighted.sf_ge(sum, scored),
             (Null::Binomial { trials, p }, _) => {
@@ -47,6 +56,7 @@ impl Law {
             (Null::WeightedBits { weights }, None) => {
                 WeightedBits::from_integers(weights)?.sf_ge(sum, scored)
             }
+            (Null::Widened { .. }, _) => Self::new(self.null.clone())?.tail(sum, scored),
         }
     }
 
@@ -62,6 +72,9 @@ impl Law {
                 smallest_whole(scored * weights.iter().sum::<u64>(), significant)
             }
             Null::Lists { .. } => smallest_whole(scored, significant),
+            Null::Widened { law, .. } => {
+                smallest_whole((scored as f64 * law.unit()) as u64, significant)
+            }
             Null::Exponential | Null::TwoExponentials { .. } => {
                 smallest_real(MOST_EXPONENTIAL * scored as f64, significant)
             }
@@ -80,6 +93,14 @@ fn lists_sf_ge(listed: u64, scored: u64, p: f64) -> Result<LogP, StatsError> {
         return Ok(LogP::ONE);
     }
     binomial_sf_ge(listed, scored, p)
+}
+
+/// The sum of `law` that is as rare as `sum` is under `law` moved to `mean` and widened, or less rare: sums below the mean
+/// are not narrowed, and fractions are dropped.
+fn narrowed(law: &Null, sum: f64, scored: f64, mean: f64, variance: f64) -> f64 {
+    let above = sum - scored * mean;
+    let above = if above > 0.0 { above / variance.sqrt() } else { above };
+    (scored * law.mean() + above).floor().clamp(0.0, scored * law.unit())
 }
 
 fn smallest_whole(most: u64, significant: impl Fn(f64) -> bool) -> f64 {

@@ -10,6 +10,7 @@
 //! Called by `watermark` only. Never knows what a scheme does with the words, and never touches a device's generator.
 
 mod lanes;
+mod lcg;
 mod lm_watermarking;
 mod markllm_kgw;
 mod mt19937;
@@ -18,6 +19,8 @@ mod murmur;
 mod native;
 mod peer;
 mod philox;
+mod synthid_iv;
+mod synthid_table;
 mod torch_lists;
 mod transformers_kgw;
 
@@ -31,7 +34,7 @@ use peer::{Peer, State};
 pub use lm_watermarking::LmPrf;
 pub use markllm_kgw::MarkLlmPrf;
 pub use murmur::COIN;
-pub use peer::{Before, Frame, PeerPrf, PrfError, Start};
+pub use peer::{Before, Frame, Layers, PeerPrf, PrfError, Start};
 
 /// Stream of the first (or only) key's words.
 pub const KEY_A: u32 = 0;
@@ -61,6 +64,12 @@ pub enum PrfVariant {
     /// Lists of MarkLLM's KGW, drawn by torch's CPU generator.
     #[serde(rename = "markllm-kgw-torch-cpu")]
     MarkLlmKgw,
+    /// The table form of SynthID-Text: transformers, and synthid-text 0.2.1 as published.
+    #[serde(rename = "synthid-table")]
+    SynthIdTable,
+    /// The form of SynthID-Text in Google's repository since June 2025, which no package has.
+    #[serde(rename = "synthid-iv")]
+    SynthIdIv,
 }
 
 impl PrfVariant {
@@ -73,6 +82,8 @@ impl PrfVariant {
             Self::TransformersKgw => "transformers-kgw-torch-cpu",
             Self::LmWatermarking => "lm-watermarking-torch-cpu",
             Self::MarkLlmKgw => "markllm-kgw-torch-cpu",
+            Self::SynthIdTable => "synthid-table",
+            Self::SynthIdIv => "synthid-iv",
         }
     }
 }
@@ -180,6 +191,14 @@ impl Prf {
     pub fn starts(&self) -> &'static [Start<'static>] {
         const BOTH: &[Start<'static>] = &[Start::Fragment, Start::Answer { prompt: &[] }];
         if self.frame.tells_answers() { BOTH } else { &BOTH[..1] }
+    }
+
+    /// What is known of the layers of a tournament function under this key; `None` of other functions.
+    pub fn layers(&self) -> Option<Layers> {
+        match &self.function {
+            Function::Native(_) => None,
+            Function::Peer(peer) => peer.layers(),
+        }
     }
 
     /// What stands before the first id of a text, for the draws of its first positions.
@@ -332,6 +351,15 @@ impl Draw<'_> {
         match &self.0 {
             Origin::Peer { peer, state } => peer.is_keyed(*state, token),
             _ => true,
+        }
+    }
+
+    /// Names of the words of `token`, its own first, where a function has so few that they recur by chance: two positions
+    /// of one text read the same words, under every key or under some, if any of one's names is the other's own.
+    pub fn names(&self, token: TokenId) -> Option<[u64; 3]> {
+        match &self.0 {
+            Origin::Peer { peer, state } => peer.names(*state, token),
+            _ => None,
         }
     }
 

@@ -5,7 +5,7 @@ use crate::prf::lm_watermarking::{LmPrf, LmWatermarking};
 use crate::prf::markllm_kgw::{MarkLlmKgw, MarkLlmPrf};
 use crate::prf::torch_lists::{Lists, TorchLists};
 use crate::prf::transformers_kgw::TransformersKgw;
-use crate::prf::{PrfVariant, SeedId, murmur, philox, torch_lists};
+use crate::prf::{PrfVariant, SeedId, murmur, philox, synthid_iv, synthid_table, torch_lists};
 use crate::tokens::TokenId;
 
 /// Positions of a walk that are prepared together.
@@ -44,6 +44,29 @@ pub(super) trait Peer: Send + Sync {
     /// Is told of up to [`BATCH`] positions before their words are asked for, so that it may compute them together; what
     /// it found may be kept in their states.
     fn warm(&self, _batch: &mut [(usize, State, TokenId)]) {}
+
+    /// As [`Draw::names`](super::Draw::names).
+    fn names(&self, _state: State, _token: TokenId) -> Option<[u64; 3]> {
+        None
+    }
+
+    /// As [`Prf::layers`](super::Prf::layers).
+    fn layers(&self) -> Option<Layers> {
+        None
+    }
+}
+
+/// What is known of the bits that a tournament function gives the layers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layers {
+    /// For each layer the first one whose bits are always the same: itself, unless two numbers of the key are as good as
+    /// equal.
+    pub same_as: Vec<u32>,
+    /// Probability of a one, over keys.
+    pub ones: f64,
+    /// Root mean square of the correlation of two bits: of one layer for two n-grams, over keys; of two layers of one
+    /// key, over n-grams.
+    pub correlation: f64,
 }
 
 /// What stands before a text.
@@ -179,6 +202,28 @@ pub enum PeerPrf {
         /// Share of the vocabulary on a list.
         gamma: f64,
     },
+    /// SynthID-Text's with a table of bits: transformers, and synthid-text 0.2.1. Layer l is bit l mod 32 of stream ⌊l/32⌋.
+    SynthIdTable {
+        /// Ids hashed, the token's own the last, 2 or more.
+        ngram_len: usize,
+        /// Bits in the table, 1 to 2²⁴.
+        table_size: u32,
+        /// Seed of the table; its low 32 bits count.
+        table_seed: u64,
+        /// m, layers and so numbers in the key, 1 to 64.
+        depth: u32,
+        /// Whether the first `ngram_len` − 1 tokens of an answer have no draw; else their contexts begin with zeros.
+        skip_first: bool,
+    },
+    /// SynthID-Text's without a table: Google's repository since June 2025. Fields as above.
+    SynthIdIv {
+        /// Ids hashed.
+        ngram_len: usize,
+        /// m.
+        depth: u32,
+        /// Whether the first tokens have no draw.
+        skip_first: bool,
+    },
 }
 
 impl PeerPrf {
@@ -195,6 +240,8 @@ impl PeerPrf {
             Self::TransformersKgw { .. } => PrfVariant::TransformersKgw,
             Self::LmWatermarking { .. } => PrfVariant::LmWatermarking,
             Self::MarkLlmKgw { .. } => PrfVariant::MarkLlmKgw,
+            Self::SynthIdTable { .. } => PrfVariant::SynthIdTable,
+            Self::SynthIdIv { .. } => PrfVariant::SynthIdIv,
         }
     }
 
@@ -206,6 +253,7 @@ impl PeerPrf {
             | Self::TransformersKgw { .. }
             | Self::LmWatermarking { .. }
             | Self::MarkLlmKgw { .. } => 1,
+            Self::SynthIdTable { depth, .. } | Self::SynthIdIv { depth, .. } => *depth as usize,
         }
     }
 
@@ -221,6 +269,23 @@ impl PeerPrf {
                 Frame::with_prompt(width - usize::from(own))
             }
             Self::MarkLlmKgw { width, .. } => Frame::with_prompt(width),
+            Self::SynthIdTable { ngram_len, skip_first, .. }
+            | Self::SynthIdIv { ngram_len, skip_first, .. } => {
+                let width = ngram_len.saturating_sub(1);
+                let before = if skip_first { Before::Nothing } else { Before::AnswerPadding(0) };
+                Frame { width, least: width, before }
+            }
+        }
+    }
+
+    /// What is known of the layers of a tournament function, whose key has no two numbers that are as good as equal.
+    pub fn layers(&self) -> Option<Layers> {
+        match *self {
+            Self::SynthIdTable { table_size, table_seed, depth, .. } => {
+                Some(synthid_table::layers(table_size, table_seed, depth))
+            }
+            Self::SynthIdIv { depth, .. } => Some(synthid_iv::layers(depth)),
+            _ => None,
         }
     }
 
@@ -254,6 +319,10 @@ impl PeerPrf {
                 let seeds = MarkLlmKgw::new(numbers[0], function, own, vocab_size);
                 Box::new(TorchLists::new(seeds, before_own(own), lists))
             }
+            Self::SynthIdTable { table_size, table_seed, .. } => {
+                Box::new(synthid_table::SynthIdTable::new(numbers, table_size, table_seed))
+            }
+            Self::SynthIdIv { .. } => Box::new(synthid_iv::SynthIdIv::new(numbers)),
         })
     }
 }

@@ -16,6 +16,7 @@ mod markllm_kgw;
 mod sglang;
 mod sweet;
 mod synthid;
+mod synthid_text;
 mod transformers_kgw;
 mod unigram;
 mod vllm;
@@ -25,7 +26,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use crate::prf::{Draw, Seeding};
-use crate::prf::{PeerPrf, PrfError, PrfVariant};
+use crate::prf::{Layers, PeerPrf, PrfError, PrfVariant};
 pub use crate::sampling::{Candidates, Noise};
 use crate::tokens::TokenId;
 
@@ -36,6 +37,7 @@ pub use markllm_kgw::{MarkLlmKgw, WindowScheme};
 pub use sglang::SglangGumbel;
 pub use sweet::Sweet;
 pub use synthid::{SynthId, Weighting};
+pub use synthid_text::{SynthIdHash, SynthIdText};
 pub use transformers_kgw::{SeedingScheme, TransformersKgw};
 pub use unigram::Unigram;
 pub use vllm::VllmGumbel;
@@ -100,6 +102,8 @@ schemes! {
     LmWatermarking = "lm-watermarking",
     /// MarkLLM's green lists.
     MarkLlmKgw = "markllm-kgw",
+    /// Tournament sampling as transformers and Google's SynthID-Text do it.
+    SynthIdText = "synthid-text",
 }
 
 /// One way of marking, as parameters. Implementations hold no key and no state.
@@ -155,6 +159,11 @@ pub trait Scheme: fmt::Debug + Send + Sync {
 
     /// The law of one token's evidence when the text is independent of the key, in a vocabulary of V tokens.
     fn null(&self, vocab_size: u32) -> Null;
+
+    /// The same under a key whose layers are known: [`Prf::layers`](crate::prf::Prf::layers).
+    fn null_under(&self, _layers: Option<&Layers>, vocab_size: u32) -> Null {
+        self.null(vocab_size)
+    }
 
     /// Whether, averaged over keys, the marked choice has exactly the model's distribution (up to 2⁻³²).
     fn distortion_free(&self) -> bool;
@@ -225,6 +234,16 @@ pub enum Null {
         /// One weight for each bit.
         weights: Vec<u64>,
     },
+    /// `law` moved to another mean and made wider: sums of bits that are not quite fair and not quite independent. A sum
+    /// above its mean counts as one of `law` that many of its own, narrower, deviations above the mean.
+    Widened {
+        /// The law, on whole numbers.
+        law: Box<Null>,
+        /// Mean of one token's evidence.
+        mean: f64,
+        /// Variance in units of that of `law`, 1 or more.
+        variance: f64,
+    },
 }
 
 impl Null {
@@ -234,6 +253,18 @@ impl Null {
             Self::Binomial { trials, .. } => f64::from(*trials),
             Self::Exponential | Self::TwoExponentials { .. } | Self::Lists { .. } => 1.0,
             Self::WeightedBits { weights } => weights.iter().sum::<u64>() as f64,
+            Self::Widened { law, .. } => law.unit(),
+        }
+    }
+
+    /// Mean of one token's evidence, or of the law that bounds it.
+    pub fn mean(&self) -> f64 {
+        match self {
+            Self::Binomial { trials, p } => f64::from(*trials) * p,
+            Self::Lists { p } => *p,
+            Self::Exponential | Self::TwoExponentials { .. } => 1.0,
+            Self::WeightedBits { .. } => 0.5 * self.unit(),
+            Self::Widened { mean, .. } => *mean,
         }
     }
 
@@ -254,6 +285,7 @@ impl Null {
                 let squares: f64 = weights.iter().map(|&w| (w * w) as f64).sum();
                 quartile(0.5 * self.unit(), 0.25 * squares)
             }
+            Self::Widened { law, mean, .. } => law.notable() + mean - law.mean(),
         }
     }
 }
@@ -340,6 +372,27 @@ pub enum SpecError {
         /// Most layers.
         max: u32,
     },
+    /// N-grams without a context, or too long.
+    #[error("ngram_len is {got}, but must be 2 to {max}: the token and at least one before it")]
+    NgramLen {
+        /// The value.
+        got: usize,
+        /// The longest.
+        max: usize,
+    },
+    /// A table of no bits or too many.
+    #[error("sampling_table_size is {got}, but must be 1 to {max}")]
+    TableSize {
+        /// The value.
+        got: u32,
+        /// The largest.
+        max: u32,
+    },
+    /// Parameters of the table of a function that has none.
+    #[error(
+        "hash = \"iv\" has no table; leave out sampling_table_size and sampling_table_seed, or say hash = \"table\""
+    )]
+    NoTable,
     /// A tournament match needs at least two candidates.
     #[error("leaves is {got}, but must be 2 to 1000")]
     Leaves {

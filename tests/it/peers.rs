@@ -5,6 +5,7 @@
 mod extra;
 mod kgw;
 mod sglang;
+mod synthid;
 mod vllm;
 
 use serde_json::Value;
