@@ -123,9 +123,11 @@ fn tournament(json: &mut Json, from: &Parameters, keys: &[u64]) -> Result<(), Ex
     json.text.push(']');
     json.whole("context_history_size", from.whole("context_history_size")?);
     if from.word("hash")? == SynthIdHash::Table.name() {
-        json.whole("sampling_table_size", from.whole("sampling_table_size")?);
-        json.whole("sampling_table_seed", from.whole("sampling_table_seed")?);
+        for (field, usual) in SAMPLING_TABLE {
+            json.whole(field, from.whole_or(field, usual)?);
+        }
     }
+    json.plain("skip_first_ngram_calls", from.flag("skip_first_ngram_calls")?);
     Ok(())
 }
 
@@ -207,12 +209,13 @@ fn tgi(from: &Parameters, key: &[u64]) -> Result<Zeroizing<String>, ExportError>
 }
 
 fn llama_cpp(from: &Parameters, keys: &[u64]) -> Result<Zeroizing<String>, ExportError> {
-    let usual = [("sampling_table_size", 1 << 16), ("sampling_table_seed", 0)];
-    let table = from.word("hash")? == SynthIdHash::Table.name();
-    for (field, value) in usual.into_iter().filter(|_| table) {
-        if from.whole(field)? != value {
+    for (field, usual) in SAMPLING_TABLE {
+        if from.whole_or(field, usual)? != usual {
             return Err(from.refuse(field, "transformers' default"));
         }
+    }
+    if from.flag("skip_first_ngram_calls")? {
+        return Err(from.refuse("skip_first_ngram_calls", "false"));
     }
     if from.whole("context_history_size")? != 1024 || from.whole("num_leaves")? != 2 {
         return Err(from.refuse("context_history_size and num_leaves", "1024 and 2"));
@@ -226,6 +229,10 @@ fn llama_cpp(from: &Parameters, keys: &[u64]) -> Result<Zeroizing<String>, Expor
     json.text.push('\n');
     Ok(json.text)
 }
+
+/// The table of random bits where a profile does not name it.
+const SAMPLING_TABLE: [(&str, i64); 2] =
+    [("sampling_table_size", 1 << 16), ("sampling_table_seed", 0)];
 
 /// A scheme's parameters by name.
 struct Parameters {
@@ -246,6 +253,10 @@ impl Parameters {
     fn whole(&self, field: &'static str) -> Result<i64, ExportError> {
         let value = self.table.get(field);
         value.and_then(toml::Value::as_integer).ok_or_else(|| self.refuse(field, "a whole number"))
+    }
+
+    fn whole_or(&self, field: &'static str, usual: i64) -> Result<i64, ExportError> {
+        if self.table.contains_key(field) { self.whole(field) } else { Ok(usual) }
     }
 
     fn word(&self, field: &'static str) -> Result<&str, ExportError> {

@@ -8,7 +8,7 @@ use crate::watermark::Repeats;
 use super::transformers::DEFAULT_KEY;
 use super::value::{Fields, Value, one_of};
 use super::{
-    ImportError, Imported, Note, Options, Tool, VocabularySize, finish, integer, number, table,
+    ImportError, Imported, Note, Options, SEED, Tool, VocabularySize, finish, modulo, table,
 };
 
 const TOOL: Tool = Tool::LmWatermarking;
@@ -90,7 +90,8 @@ fn seeding(fields: &mut Fields) -> Result<(Seeding, u64), ImportError> {
         let (one, other) = ("hash_key", "seeding_scheme");
         return Err(ImportError::Contradiction { one, other, why });
     }
-    Ok((seeding, number(fields, "hash_key")?))
+    let key = fields.take("hash_key").and_then(|value| modulo(&value));
+    key.map(|key| (seeding, key)).ok_or_else(|| fields.wrong("hash_key", SEED))
 }
 
 /// A scheme by its name, with the key if the name holds one.
@@ -117,7 +118,9 @@ fn free_form(name: &str) -> Option<(Seeding, Option<u64>)> {
     };
     let key = match parts.next() {
         None => None,
-        Some(digits) => Some(integer(&Value::Number(digits.to_owned().into()))?),
+        // The tool takes a minus sign for another part, and then the default key.
+        Some(digits) if digits.bytes().all(|c| c.is_ascii_digit()) => Some(digits.parse().ok()?),
+        Some(_) => return None,
     };
     Some((Seeding { prf, width, self_salt }, key))
 }

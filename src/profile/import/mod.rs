@@ -26,7 +26,7 @@ use crate::schemes::{Spec, SpecError};
 use crate::watermark::{Repeats, check};
 
 pub(super) use transformers::DEFAULT_KEY;
-use value::{Fields, Value, one_of};
+use value::{Value, one_of};
 
 /// A tool whose configuration can be read and written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,16 +274,15 @@ fn table(scheme: &str) -> Table {
     table
 }
 
-/// A key that is one integer of 64 bits, signed or not; negative ones in two's complement.
-fn number(fields: &mut Fields, field: &'static str) -> Result<u64, ImportError> {
-    let Some(value) = fields.take(field) else { return Err(fields.missing(field)) };
-    integer(&value).ok_or_else(|| fields.wrong(field, "an integer from -2^63 to 2^64 - 1"))
+/// A key that seeds with key · number mod 2⁶⁴−1, as Python takes it: there −k is 2⁶⁴−1−k.
+fn modulo(value: &Value) -> Option<u64> {
+    let value = value.integer()?;
+    let negative = || i64::try_from(value).ok().map(|key| u64::MAX - key.unsigned_abs());
+    u64::try_from(value).ok().or_else(negative)
 }
 
-fn integer(value: &Value) -> Option<u64> {
-    let value = value.integer()?;
-    u64::try_from(value).ok().or_else(|| Some(i64::try_from(value).ok()? as u64))
-}
+/// The range of a key that is a seed.
+const SEED: &str = "an integer from -2^63 to 2^64 - 1";
 
 /// Why a configuration cannot be read. Carries names of fields, never their values.
 #[derive(Debug, thiserror::Error)]

@@ -11,7 +11,7 @@ use crate::watermark::Repeats;
 
 use super::value::{Fields, Value};
 use super::{
-    ImportError, Imported, Note, Options, SynthIdHash, Tool, VocabularySize, finish, integer, table,
+    ImportError, Imported, Note, Options, SynthIdHash, Tool, VocabularySize, finish, table,
 };
 
 const TOOL: Tool = Tool::SynthId;
@@ -79,9 +79,6 @@ fn unmarked(fields: &mut Fields) -> Result<Vec<Note>, ImportError> {
     if fields.flag("apply_top_k")?.is_some() {
         notes.push(Note::NotKept("apply_top_k"));
     }
-    if fields.flag("skip_first_ngram_calls")? == Some(true) {
-        notes.push(Note::NotKept("skip_first_ngram_calls"));
-    }
     match fields.take("device") {
         None | Some(Value::Null | Value::Text(_)) => Ok(notes),
         Some(_) => Err(fields.wrong("device", "the name of a device")),
@@ -113,11 +110,13 @@ pub(super) fn spec(
         table.insert("sampling_table_seed".to_owned(), seed.into());
     }
     table.insert("context_history_size".to_owned(), history.into());
+    let skip = fields.flag("skip_first_ngram_calls")?.unwrap_or(false);
+    table.insert("skip_first_ngram_calls".to_owned(), skip.into());
     table.insert("num_leaves".to_owned(), leaves.into());
     Ok((table, keys))
 }
 
-/// Signed integers of 64 bits, as the tools' tensors hold them.
+/// Signed integers of 64 bits, as the tools' tensors hold them, in two's complement.
 fn keys(value: &Value) -> Option<Zeroizing<Vec<u64>>> {
     let Value::List(list) = value else { return None };
     if !(1..=Key::MOST_NUMBERS).contains(&list.len()) {
@@ -125,8 +124,7 @@ fn keys(value: &Value) -> Option<Zeroizing<Vec<u64>>> {
     }
     let mut keys = Zeroizing::new(Vec::with_capacity(list.len()));
     for value in list {
-        i64::try_from(value.integer()?).ok()?;
-        keys.push(integer(value)?);
+        keys.push(i64::try_from(value.integer()?).ok()? as u64);
     }
     Some(keys)
 }

@@ -8,7 +8,8 @@ use crate::watermark::Repeats;
 use super::synthid::{Table, spec};
 use super::value::{Fields, Value};
 use super::{
-    ImportError, Imported, Note, Options, SynthIdHash, Tool, VocabularySize, finish, table,
+    ImportError, Imported, Note, Options, SEED, SynthIdHash, Tool, VocabularySize, finish, modulo,
+    table,
 };
 
 const TOOL: Tool = Tool::Transformers;
@@ -66,21 +67,13 @@ fn lists(mut fields: Fields, options: Options) -> Result<Imported, ImportError> 
 
 /// The key as a number from 0 to 2⁶⁴−1.
 ///
-/// transformers seeds lefthash with key · token mod 2⁶⁴−1, so −k and 2⁶⁴−1−k are the same key. selfhash multiplies in
-/// 64 bits, where they are not, and torch seeds its table with 2⁶⁴−1−k for a negative one: no number does both.
+/// transformers seeds lefthash modulo 2⁶⁴−1, where a negative key is one of these numbers. selfhash multiplies in 64 bits,
+/// where it is another, and torch seeds its table as if it were the first: no number does both.
 fn hashing_key(fields: &mut Fields, lefthash: bool) -> Result<u64, ImportError> {
-    let wanted = "an integer from -2^63 to 2^64 - 1";
     let Some(value) = fields.take("hashing_key") else { return Err(fields.missing("hashing_key")) };
-    let integer = value.integer().ok_or_else(|| fields.wrong("hashing_key", wanted))?;
-    if let Ok(key) = u64::try_from(integer) {
-        return Ok(key);
-    }
-    let below = i64::try_from(integer).ok().filter(|&key| key < 0);
-    match below {
-        Some(key) if lefthash => Ok(u64::MAX - key.unsigned_abs()),
-        Some(_) => Err(ImportError::NegativeKey),
-        None => Err(fields.wrong("hashing_key", wanted)),
-    }
+    let Some(key) = modulo(&value) else { return Err(fields.wrong("hashing_key", SEED)) };
+    let negative = value.integer().is_some_and(|key| key < 0);
+    if negative && !lefthash { Err(ImportError::NegativeKey) } else { Ok(key) }
 }
 
 fn tournament(mut fields: Fields, options: Options) -> Result<Imported, ImportError> {
@@ -90,10 +83,8 @@ fn tournament(mut fields: Fields, options: Options) -> Result<Imported, ImportEr
         seed: fields.count("sampling_table_seed", 0..=i64::MAX)?.unwrap_or(0),
     };
     let history = fields.count("context_history_size", 1..=1 << 20)?.unwrap_or(1024);
-    for name in ["skip_first_ngram_calls", "debug_mode"] {
-        if fields.flag(name)? == Some(true) {
-            notes.push(Note::NotKept(name));
-        }
+    if fields.flag("debug_mode")? == Some(true) {
+        notes.push(Note::NotKept("debug_mode"));
     }
     let (table, keys) = spec(&mut fields, SynthIdHash::Table, Some(table), history, 2)?;
     fields.finish()?;
