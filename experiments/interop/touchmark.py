@@ -30,25 +30,9 @@ class Touchmark:
 
     def profile(self, name, tool, file, *more):
         """The profile and the key of a tool's configuration."""
-        config = json.loads(file.read_text())
-        hexadecimal = tool == "sglang"
-        numbers = [int(config[key], 16) if hexadecimal else config[key] for key in ("key", "key_b") if key in config]
-        key = self.home.parent / "key.toml"
-        key.touch(mode=0o600)
-        secret = ", ".join(f'"{number}"' for number in numbers)
-        key.write_text(
-            f'schema = 1\nid = "{name}"\ncreated = "2026-11-21T08:00:00Z"\ncommitment = "{64 * "0"}"\nsalt = ""\n'
-            f"secret = [{secret}]\n"
-        )
-        self.run("key", "import", key, "--id", name)
-        key.unlink()
-        own = ("context_width", "alpha", "context_window", "mixing_probability", "max_probability")
-        kept = {one: config[one] for one in own if one in config}
-        if tool == "vllm":
-            kept["max_history"] = config["deduplicate_contexts_max_history"]
         self.run(
-            "profile", "new", name, "--scheme", f"{tool}-gumbel", "--key", name, "--repeats", "single-turn",
-            *(word for one, value in kept.items() for word in ("--set", f"{one}={value}")),
+            "profile", "import", "--for", tool, file, "--tokenizer", MODEL, "--model", MODEL, "--name", name,
+            "--key-id", name, *more,
         )
 
     def generate(self, profile, prompts, output):

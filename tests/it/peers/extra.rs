@@ -4,7 +4,9 @@
 use serde_json::Value;
 use touchmark::keys::Key;
 use touchmark::prf::{COIN, KEY_A, KEY_B, PeerPrf, Prf, Seeding, Start};
-use touchmark::schemes::{SglangGumbel, Spec, VllmGumbel};
+use touchmark::schemes::{
+    SeedingScheme, SglangGumbel, Spec, SynthIdHash, SynthIdText, TransformersKgw, VllmGumbel,
+};
 use touchmark::watermark::{Repeats, Text};
 
 use super::{assert_near, flags, golden, ids, list, mark, number};
@@ -92,5 +94,87 @@ fn sglang() {
         let expected = &case["combined"];
         assert_eq!(evidence.scored() as u64, number(&expected["num_contexts"]), "{}", case["key"]);
         assert_near(evidence.sum(), expected["score"].as_f64().unwrap(), 1e-7);
+    }
+}
+
+#[test]
+fn transformers_lists() {
+    let mut refused = 0;
+    for case in list(&golden(include_str!("../golden/peers/extra_hf_kgw.json"))["cases"]) {
+        let (name, config) = (&case["key"], &case["config"]);
+        let scheme = TransformersKgw {
+            greenlist_ratio: config["greenlist_ratio"].as_f64().unwrap(),
+            bias: 2.0,
+            seeding_scheme: match config["seeding_scheme"].as_str().unwrap() {
+                "lefthash" => SeedingScheme::LeftHash,
+                _ => SeedingScheme::SelfHash,
+            },
+            context_width: number(&config["context_width"]) as usize,
+        };
+        let spec = Spec::TransformersKgw(scheme);
+        if spec.scheme().check().is_err() {
+            // Seeds of more than eight ids, the candidate among them.
+            assert!(number(&config["context_width"]) > 8 && config["seeding_scheme"] == "selfhash");
+            refused += 1;
+            continue;
+        }
+        let (key, tokens) = (number(&case["as_unsigned"]), ids(&case["tokens"]));
+        let vocab_size = number(&case["vocab_size"]);
+        let (scheme, numbers) = (spec.scheme(), Key::of_numbers(vec![key]).unwrap());
+        let peer = scheme.peer().unwrap();
+        let prf = Prf::of_peer(&numbers, &peer, scheme.seeding(), vocab_size as u32).unwrap();
+        let (mut green, mut first) = (Vec::new(), None);
+        prf.walk(Start::Fragment, &tokens, &[KEY_A], |at, draw| {
+            green.push(draw.word(tokens[at], KEY_A) == 0);
+            first.get_or_insert(at as u64);
+        });
+        assert_eq!(green, flags(&case["green"]), "{name}");
+        assert_eq!(first, Some(number(&case["first_scored"])), "{name}");
+        // Of equal n-grams the tool can count one, as is done here; what id 0 seeds counts there, but says nothing of the key.
+        let evidence = mark(vec![key], &spec, vocab_size, Repeats::ScoreOnce).score(&tokens);
+        let once = &case["once"];
+        assert!(evidence.scored() as u64 <= number(&once["num_tokens_scored"]), "{name}");
+        assert!(evidence.sum() as u64 <= number(&once["num_green_tokens"]), "{name}");
+        if config["seeding_scheme"] == "selfhash" && config["context_width"] == 4 {
+            assert_eq!(evidence.scored() as u64, number(&once["num_tokens_scored"]), "{name}");
+            assert_eq!(evidence.sum() as u64, number(&once["num_green_tokens"]), "{name}");
+        }
+    }
+    assert_eq!(refused, 2);
+}
+
+#[test]
+fn synthid() {
+    for case in list(&golden(include_str!("../golden/peers/extra_synthid.json"))["cases"]) {
+        let config = &case["config"];
+        let (iv, keys) = (case["variant"] == "synthid-iv", list(&config["keys"]));
+        let scheme = SynthIdText {
+            ngram_len: number(&config["ngram_len"]) as usize,
+            depth: keys.len() as u32,
+            hash: if iv { SynthIdHash::Iv } else { SynthIdHash::Table },
+            sampling_table_size: (!iv).then(|| number(&config["sampling_table_size"]) as u32),
+            sampling_table_seed: (!iv).then(|| number(&config["sampling_table_seed"])),
+            context_history_size: number(&config["context_history_size"]) as usize,
+            ..SynthIdText::default()
+        };
+        let (spec, tokens) = (Spec::SynthIdText(scheme.clone()), ids(&case["tokens"]));
+        let mark = mark(
+            keys.iter().map(number).collect(),
+            &spec,
+            number(&case["vocab_size"]),
+            Repeats::SingleTurn,
+        );
+        let (mut rows, mut fresh) = (Vec::new(), Vec::new());
+        mark.replay(&Text::of(&tokens), |at, repeated, draw| {
+            assert_eq!(at, rows.len() + scheme.ngram_len - 1);
+            let bits = scheme.bits(draw, tokens[at]);
+            let flag = |layer: u32| if bits >> layer & 1 == 1 { '1' } else { '0' };
+            rows.push((0..scheme.depth).map(flag).collect::<String>());
+            fresh.push(!repeated);
+        });
+        let expected: Vec<&str> =
+            list(&case["g_values"]).iter().map(|row| row.as_str().unwrap()).collect();
+        assert_eq!(rows, expected, "{}", case["variant"]);
+        assert_eq!(fresh, flags(&case["not_repeated"]), "{}", case["variant"]);
     }
 }
