@@ -3,6 +3,7 @@
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 mod dip;
+mod extra;
 mod kgw;
 mod kuditipudi;
 mod mpac;

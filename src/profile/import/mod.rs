@@ -407,11 +407,6 @@ pub enum ImportError {
         /// The tool.
         tool: Tool,
     },
-    /// A negative key whose lists cannot be repeated.
-    #[error(
-        "a negative hashing_key with selfhash seeds transformers' table by another rule than its lists, which is not read here; use a key from 0 to 2^64 - 1"
-    )]
-    NegativeKey,
     /// Another number of keys than the scheme has.
     #[error("the configuration has {} keys, but its scheme has {}", count(*got), count(*needed))]
     KeyLength {

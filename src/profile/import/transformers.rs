@@ -67,13 +67,18 @@ fn lists(mut fields: Fields, options: Options) -> Result<Imported, ImportError> 
 
 /// The key as a number from 0 to 2⁶⁴−1.
 ///
-/// transformers seeds lefthash modulo 2⁶⁴−1, where a negative key is one of these numbers. selfhash multiplies in 64 bits,
-/// where it is another, and torch seeds its table as if it were the first: no number does both.
+/// transformers seeds lefthash modulo 2⁶⁴−1, where −k is 2⁶⁴−1−k. selfhash multiplies in 64 bits, where it is 2⁶⁴−k, and
+/// torch 2.15 seeds its table with that too, although the documentation of `manual_seed` gives the first formula.
 fn hashing_key(fields: &mut Fields, lefthash: bool) -> Result<u64, ImportError> {
     let Some(value) = fields.take("hashing_key") else { return Err(fields.missing("hashing_key")) };
-    let Some(key) = modulo(&value) else { return Err(fields.wrong("hashing_key", SEED)) };
-    let negative = value.integer().is_some_and(|key| key < 0);
-    if negative && !lefthash { Err(ImportError::NegativeKey) } else { Ok(key) }
+    let key = if lefthash { modulo(&value) } else { wrapped(&value) };
+    key.ok_or_else(|| fields.wrong("hashing_key", SEED))
+}
+
+/// A 64-bit number, negative ones in two's complement.
+fn wrapped(value: &Value) -> Option<u64> {
+    let value = value.integer()?;
+    u64::try_from(value).ok().or_else(|| i64::try_from(value).ok().map(i64::cast_unsigned))
 }
 
 fn tournament(mut fields: Fields, options: Options) -> Result<Imported, ImportError> {
