@@ -26,7 +26,7 @@ use texts::{Source, TextSet};
 
 const PAIRS: u64 = 100_000;
 /// Where two laws differ little, it takes more texts to see it.
-const MANY_PAIRS: u64 = 4_000_000;
+const MANY_PAIRS: u64 = 2_000_000;
 const LEVELS: [f64; 4] = [1e-2, 1e-3, 1e-4, 1e-5];
 const CHUNK: u64 = 500;
 
@@ -44,6 +44,7 @@ fn main() {
         println!("{}, {}: {:.1} s", group.name, set.name(), begun.elapsed().as_secs_f64());
         rows.extend(alarms.into_iter().zip(group.statistics).map(|(alarms, &statistic)| Row {
             set,
+            evidence: group.name,
             statistic,
             pairs,
             alarms,

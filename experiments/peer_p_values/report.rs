@@ -16,6 +16,8 @@ const FAMILY_WISE: f64 = 0.001;
 pub struct Row {
     /// The texts.
     pub set: TextSet,
+    /// What it reads.
+    pub evidence: &'static str,
     /// The statistic.
     pub statistic: Statistic,
     /// How many (text, key) pairs.
@@ -73,7 +75,7 @@ fn row_json(row: &Row, cells: usize) -> serde_json::Value {
         })
     };
     json!({
-        "texts": row.set.name(), "tool": row.statistic.tool, "statistic": row.statistic.name,
+        "texts": row.set.name(), "evidence": row.evidence, "tool": row.statistic.tool, "statistic": row.statistic.name,
         "rule": row.statistic.rule.is_some(), "pairs": row.pairs,
         "rates": row.promises().into_iter().map(rate).collect::<Vec<_>>(),
         "exceeds": row.broken(cells),
@@ -97,8 +99,8 @@ fn tables(rows: &[Row], cells: usize) -> String {
         let rows: Vec<&Row> = rows.iter().filter(|row| row.set == set).collect();
         lines.push(format!("\n## {}: {} pairs of text and key a row\n", set.name(), rows[0].pairs));
         let levels = LEVELS.map(|level| format!("{level:.0e}"));
-        lines.push(format!("| tool | p-value | {} | exceeds |", levels.join(" | ")));
-        lines.push("|---|---|---|---|---|---|---|".to_owned());
+        lines.push(format!("| evidence | tool | p-value | {} | exceeds |", levels.join(" | ")));
+        lines.push("|---|---|---|---|---|---|---|---|".to_owned());
         for row in rows.iter().filter(|row| row.statistic.rule.is_none()) {
             let rates = row.promises().into_iter().map(|(_, alarms)| rate(alarms, row.pairs));
             lines.push(line(row, rates.collect(), cells));
@@ -106,8 +108,10 @@ fn tables(rows: &[Row], cells: usize) -> String {
         if rows.iter().all(|row| row.statistic.rule.is_none()) {
             continue;
         }
-        lines
-            .push("\n| tool | rule | nominal | rate | exceeds |\n|---|---|---|---|---|".to_owned());
+        lines.push(
+            "\n| evidence | tool | rule | nominal | rate | exceeds |\n|---|---|---|---|---|---|"
+                .to_owned(),
+        );
         for row in rows.iter().filter(|row| row.statistic.rule.is_some()) {
             let (nominal, alarms) = row.promises()[0];
             let nominal =
@@ -127,7 +131,7 @@ fn line(row: &Row, cells: Vec<String>, tests: usize) -> String {
         (false, Some(_)) => "yes".to_owned(),
         _ => "no".to_owned(),
     };
-    format!("| {tool} | {name} | {} | {verdict} |", cells.join(" | "))
+    format!("| {} | {tool} | {name} | {} | {verdict} |", row.evidence, cells.join(" | "))
 }
 
 fn rate(alarms: u64, pairs: u64) -> String {

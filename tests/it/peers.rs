@@ -2,6 +2,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+mod p_values;
 mod sglang;
 mod vllm;
 
