@@ -180,3 +180,31 @@
 //! Philox, not the CPU's MT19937: under the same seed its table is another one, and marks made with it are not read here. They were
 //! not reproduced: which thread draws which bit depends on how the kernel is launched, and there was no table from a GPU to check
 //! against. synthid-text 0.2.1 seeds a generator of the device in the same way; `iv` has no table and is the same everywhere.
+//!
+//! ## Their p-values and ours
+//!
+//! One worked number for each statistic: what the tool says of a text, and the exact tail, which is what `detect` says. A
+//! test computes every number of this table again (`tests/it/peers/p_values.rs`).
+//!
+#![doc = include_str!("peer_p_values.md")]
+//!
+//! Right are vLLM's `gumbel`, SGLang's `combined`, three_bricks' `maryland` and `openai` with `--scoring_method v2`, and
+//! MarkLLM's threshold for DiP, which is a valid bound. The faults of the others are of four kinds:
+//!
+//! - *Normal tails for counts*: lm-watermarking, MarkLLM KGW, three_bricks' `…z` detectors, and transformers, whose formula is no
+//!   normal tail either.
+//! - *Repeats counted*: transformers, MarkLLM KGW and EXP, Unigram-Watermark's `detect`, three_bricks and TextSeal unless told
+//!   otherwise. A repeated pair of context and token is the same coin shown twice.
+//! - *The best of several looks, unpaid*: lm-watermarking's windows, SGLang's three answers read together, TextSeal's two scores,
+//!   MPAC's decoded message.
+//! - *One gamma law for a sum of unlike ones*: vLLM's two keys, TextSeal's weights. Small near the middle, it grows with the
+//!   evidence.
+//!
+//! ### On unmarked texts
+//!
+//! 100,000 texts a cell, each read with a fresh key: share with p ≤ 0.001 (nominal 0.1 %), by kind of text. "×" marks what
+//! exceeds its nominal rate at 10⁻², 10⁻³, 10⁻⁴ or 10⁻⁵ by more than chance allows; the whole experiment would blame any valid
+//! p-value with a probability of at most 0.001. Exact intervals, all levels and 2,000,000 short texts for the moment-matched laws
+//! are in `experiments/peer_p_values`.
+//!
+#![doc = include_str!("peer_rates.md")]

@@ -7,6 +7,7 @@ mod extra;
 mod kgw;
 mod kuditipudi;
 mod mpac;
+mod p_values;
 mod sglang;
 mod synthid;
 mod textseal;
