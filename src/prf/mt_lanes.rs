@@ -115,10 +115,10 @@ impl Search {
     #[inline(always)]
     fn step(&mut self, step: u32, words: &Row, divisor: &Divisor, population: u32) {
         let Divisor { inverse, twos, most } = *divisor;
-        for lane in 0..LANES {
+        for (lane, &word) in words.iter().enumerate() {
             let distance = self.places[lane].wrapping_sub(step);
-            let quotient = words[lane].wrapping_sub(distance).wrapping_mul(inverse);
-            let hit = words[lane] >= distance && quotient.rotate_right(twos) <= most;
+            let quotient = word.wrapping_sub(distance).wrapping_mul(inverse);
+            let hit = word >= distance && quotient.rotate_right(twos) <= most;
             self.found[lane] |= u32::from(hit);
         }
         if self.next == step {
@@ -130,11 +130,11 @@ impl Search {
     #[cold]
     #[inline(never)]
     fn displace(&mut self, step: u32, words: &Row, population: u32) {
-        for lane in 0..LANES {
+        for (lane, &word) in words.iter().enumerate() {
             if self.found[lane] != 0 {
                 self.places[lane] = u32::MAX;
             } else if self.places[lane] == step {
-                self.places[lane] = step + words[lane] % (population - step);
+                self.places[lane] = step + word % (population - step);
             }
         }
         self.next = smallest(&self.places);

@@ -64,9 +64,9 @@ impl LmWatermarking {
 
     pub(super) fn examples() -> Vec<Self> {
         let base = Self::default();
-        let left = Self { self_salt: false, context_width: 1, ..base.clone() };
+        let left = Self { self_salt: false, context_width: 1, ..base };
         vec![
-            base.clone(),
+            base,
             Self { prf_type: LmPrf::Additive, gamma: 0.5, ..left.clone() },
             Self { prf_type: LmPrf::Minhash, context_width: 4, ..left.clone() },
             Self {
