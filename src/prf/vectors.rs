@@ -1,7 +1,8 @@
 //! Arithmetic over arrays of lanes that the compiler turns into vector instructions.
 //!
 //! `unsafe` here is the call of a function compiled for AVX2. Invariant: it is made only after the processor was asked for
-//! the feature. Measured to pay: `cargo bench --bench score`, 64-bit products of Philox took twice the time without it.
+//! the feature. Measured to pay: scoring with Philox (`cargo bench --bench score`) took 69 ns a token one position at a time
+//! and takes 50 ns so, of which 35 ns are not Philox.
 
 /// Work on lanes. `run` must be `#[inline(always)]`, so that it is compiled for the vectors at hand.
 pub(super) trait Work {
