@@ -2,6 +2,7 @@
 //! results.md beside this file, and the manual's table of worked numbers.
 
 #![allow(
+    clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "an experiment reports to a terminal and fails loudly"
