@@ -153,7 +153,9 @@ def found_by_tools(detectors, texts):
     answers = {}
     for mark, detector in detectors.items():
         say(f"its own tool reads: {mark}")
-        answers[mark, "ids"] = {row["id"]: detector(row["ids"]) for group in texts for row in group.rows}
+        answers[mark, "ids"] = {
+            row["id"]: detector(row["ids"], fully=group.mark == mark) for group in texts for row in group.rows
+        }
         for reading, ids, prompt in (("text", "text_ids", None), ("ids, prompt known", "ids", "prompt_ids")):
             own = (row for group in texts if group.mark == mark for row in group.rows)
             answers[mark, reading] = {row["id"]: detector(row[ids], row.get(prompt)) for row in own}
@@ -268,12 +270,12 @@ def markdown(results):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--texts", type=int, default=32, help="prompts that Touchmark and transformers continue, at most 32")
+    parser.add_argument("--texts", type=int, default=16, help="prompts that Touchmark and transformers continue, at most 32")
     parser.add_argument("--marks", help="only these marks, separated by commas")
     options = parser.parse_args()
     for mark in set(MARKS) - set((options.marks or ",".join(MARKS)).split(",")):
         del MARKS[mark]
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     tokenizer = transformers.AutoTokenizer.from_pretrained(MODEL)
     model_config = transformers.AutoConfig.from_pretrained(MODEL)
     touchmark = Touchmark(CACHE)

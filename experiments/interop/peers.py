@@ -1,8 +1,8 @@
 """The other tools' own detectors, each behind one call: ids (and the prompt's) to what the tool says of them.
 
 An answer has `scored`, `score`, the tool's p-value as `log10_p` where it gives one, and `own`: the tool's verdict at the
-threshold that it has by default. Nothing of a tool is changed; vLLM's files are given the four small modules of vLLM that
-they import and that want a GPU.
+threshold that it has by default. Without `fully`, what is only compared on texts of the detector's own mark is left out.
+Nothing of a tool is changed; vLLM's files are given the small modules of vLLM that they import and that want a GPU.
 """
 
 import importlib.util
@@ -65,7 +65,7 @@ class Vllm:
         more = {"alpha": config["alpha"]} if dual else {}
         self.detector = kind(config["key"], context_width=config["context_width"], prf=config["prf"], **more)
 
-    def __call__(self, ids, prompt=None):
+    def __call__(self, ids, prompt=None, fully=True):
         found = self.detector.detect(ids)
         return {
             "scored": found.num_scored_tokens, "score": found.score, "log10_p": log10(found.p_value),
@@ -80,7 +80,7 @@ class Sglang:
         taken = ("key_b", "mixing_probability", "context_window")
         self.detector = WatermarkDetector(config["key"], **{name: config[name] for name in taken if name in config})
 
-    def __call__(self, ids, prompt=None):
+    def __call__(self, ids, prompt=None, fully=True):
         found = self.detector.detect_tokens(ids, prompt_token_ids=prompt or ()).combined
         p = found.log_p_value / math.log(10)
         # The tool has no threshold of its own.
@@ -95,12 +95,17 @@ class Kgw:
             for once in (False, True)
         ]
 
-    def __call__(self, ids, prompt=None):
-        each, once = (detector(torch.tensor([ids]), return_dict=True) for detector in self.detectors)
-        return {
+    def __call__(self, ids, prompt=None, fully=True):
+        each, once = (
+            detector(torch.tensor([ids]), return_dict=True) if wanted else None
+            for detector, wanted in zip(self.detectors, (True, fully))
+        )
+        found = {
             "scored": int(each.num_tokens_scored[0]), "score": int(each.num_green_tokens[0]),
             "log10_p": log10(float(each.p_value[0])), "own": bool(each.prediction[0]),
-            "scored_once": int(once.num_tokens_scored[0]), "score_once": int(once.num_green_tokens[0]),
+        }
+        return found if once is None else {
+            **found, "scored_once": int(once.num_tokens_scored[0]), "score_once": int(once.num_green_tokens[0]),
             "log10_p_once": log10(float(once.p_value[0])),
         }
 
@@ -130,7 +135,7 @@ class SynthId:
             config = transformers.SynthIDTextWatermarkingConfig(**config)
             self.processor = config.construct_processor(0, "cpu")
 
-    def __call__(self, ids, prompt=None):
+    def __call__(self, ids, prompt=None, fully=True):
         rows = torch.tensor([ids])
         g = self.processor.compute_g_values(rows).numpy()
         mask = self.processor.compute_context_repetition_mask(rows).numpy().astype(g.dtype)

@@ -5,6 +5,7 @@ Run: cargo build --release && python3 experiments/interop/run.py [--texts N] [--
 Environment:
   INTEROP_CACHE   folder of the environment and of the tools' code (default target/interop)
   INTEROP_PYTHON  a Python that has torch and transformers already, instead of a new environment
+  INTEROP_TOUCHMARK another built program than target/release/touchmark
   INTEROP_SYNTHID a checkout of Google's synthid-text at addb4a1 (default: it is cloned from GitHub)
 
 vLLM and SGLang are read, not installed: their packages want a GPU. Of vLLM the source archive is fetched and its folder of
@@ -102,8 +103,9 @@ def synthid_head():
 
 
 def main():
-    if not (ROOT / "target/release/touchmark").exists():
-        raise SystemExit("target/release/touchmark is missing; run: cargo build --release")
+    program = pathlib.Path(os.environ.get("INTEROP_TOUCHMARK", ROOT / "target/release/touchmark"))
+    if not program.exists():
+        raise SystemExit(f"{program} is missing; run: cargo build --release")
     CACHE.mkdir(parents=True, exist_ok=True)
     interpreter = python()
     packages(interpreter)

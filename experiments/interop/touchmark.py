@@ -1,12 +1,13 @@
 """The built program, as its users call it."""
 
 import json
+import os
 import pathlib
 import shutil
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = ROOT / "target/release/touchmark"
+PROGRAM = pathlib.Path(os.environ.get("INTEROP_TOUCHMARK", ROOT / "target/release/touchmark"))
 MODEL = ROOT / "models/scribe-16m"
 SEED = 1
 

@@ -9,7 +9,8 @@
 //! same under every key: such positions are marked, as transformers does, but do not count. Lists have a fixed size, so the
 //! count is a sum of hypergeometric ones; see [`Null::Lists`].
 //!
-//! transformers itself counts repeats each time (its `ignore_repeated_ngrams` has no effect) and counts after the id 0.
+//! transformers itself counts repeats each time unless `ignore_repeated_ngrams` is set, which had no effect in 5.17.0 and has
+//! in 5.23.0, and it counts after the id 0. Its p-value is the normal tail in 5.23.0, and was not in 5.17.0.
 
 use serde::{Deserialize, Serialize};
 
