@@ -325,6 +325,9 @@ impl Scored {
     /// Whether a position that counts so far reads the same words.
     fn shares_words(&mut self, names: Option<[u64; 3]>) -> bool {
         let Some([own, others @ ..]) = names else { return false };
+        if self.names.is_empty() {
+            self.names.reserve(self.set.capacity());
+        }
         let known = others.iter().any(|&name| name != own && self.names.contains(&name));
         known || !self.names.insert(own)
     }
