@@ -372,19 +372,19 @@ fn passes(floor: Option<f64>, entropy: impl FnOnce() -> f64) -> bool {
 struct Scored {
     rule: Repeats,
     set: HashSet<(u64, TokenId), BuildHasherDefault<SeedHasher>>,
-    names: HashSet<u64, BuildHasherDefault<SeedHasher>>,
+    names: Names,
 }
 
 impl Scored {
     fn new(rule: Repeats, capacity: usize) -> Self {
         let set = HashSet::with_capacity_and_hasher(capacity, BuildHasherDefault::default());
-        Self { rule, set, names: HashSet::default() }
+        Self { rule, set, names: Names::default() }
     }
 
     /// Whether a position that counts so far reads the same words.
     fn shares_words(&mut self, names: Option<[u64; 3]>) -> bool {
         let Some([own, others @ ..]) = names else { return false };
-        let known = others.iter().any(|&name| name != own && self.names.contains(&name));
+        let known = others.iter().any(|&name| name != own && self.names.contains(name));
         known || !self.names.insert(own)
     }
 
@@ -394,6 +394,38 @@ impl Scored {
             Repeats::ScoreOnce => self.set.insert((seed.0, token)),
             Repeats::SingleTurn | Repeats::AllTurns => self.set.insert((seed.0, 0)),
         }
+    }
+}
+
+/// Names of words that were read. Small ones, which are the usual, are bits of an array.
+#[derive(Debug, Default)]
+struct Names {
+    small: Vec<u64>,
+    others: HashSet<u64, BuildHasherDefault<SeedHasher>>,
+}
+
+impl Names {
+    const SMALL: u64 = 1 << 16;
+
+    fn contains(&self, name: u64) -> bool {
+        if name >= Self::SMALL {
+            return self.others.contains(&name);
+        }
+        self.small.get((name / 64) as usize).is_some_and(|word| word >> (name % 64) & 1 == 1)
+    }
+
+    /// Whether the name is new.
+    fn insert(&mut self, name: u64) -> bool {
+        if name >= Self::SMALL {
+            return self.others.insert(name);
+        }
+        if self.small.is_empty() {
+            self.small.resize((Self::SMALL / 64) as usize, 0);
+        }
+        let Some(word) = self.small.get_mut((name / 64) as usize) else { return true };
+        let new = *word >> (name % 64) & 1 == 0;
+        *word |= 1 << (name % 64);
+        new
     }
 }
 
