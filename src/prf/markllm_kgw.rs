@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::mt19937::Mt19937;
-use super::torch_lists::{ListSeed, Seeds};
+use super::torch_lists::Seeds;
 use crate::tokens::TokenId;
 
 /// f, under the names of `f_scheme`.
@@ -59,20 +59,22 @@ impl MarkLlmKgw {
             MarkLlmPrf::Time => fold(1, |all, id| all * id),
             MarkLlmPrf::Additive => fold(0, |all, id| all + id),
             MarkLlmPrf::Skip => self.scattered(ids.first().copied().unwrap_or(0).into()),
-            MarkLlmPrf::Min => {
-                ids.iter().map(|&id| self.scattered(id.into())).min().unwrap_or(0)
-            }
+            MarkLlmPrf::Min => ids.iter().map(|&id| self.scattered(id.into())).min().unwrap_or(0),
         }
     }
 }
 
 impl Seeds for MarkLlmKgw {
-    fn seed(&self, ids: &[TokenId]) -> ListSeed {
+    fn seed(&self, ids: &[TokenId]) -> u32 {
         let size = self.table.len() as u64;
         let seed = match ids.split_last() {
             Some((&own, before)) if self.own => self.f(before) * self.scattered(own.into()) % size,
             _ => self.key % size * self.f(ids) % size,
         };
-        ListSeed { low: seed as u32, keyed: true }
+        seed as u32
+    }
+
+    fn is_keyed(&self, _: &[TokenId]) -> bool {
+        true
     }
 }

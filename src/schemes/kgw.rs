@@ -176,7 +176,8 @@ impl GreenList {
     /// Only the `count` highest candidates are tested.
     pub fn bias_highest(&self, draw: &Draw<'_>, candidates: &mut Candidates, count: usize) {
         let entries = candidates.highest(count).to_vec();
-        let ids: Vec<TokenId> = entries.iter().map(|&entry| candidates.id(entry as usize)).collect();
+        let ids: Vec<TokenId> =
+            entries.iter().map(|&entry| candidates.id(entry as usize)).collect();
         let mut words = vec![0; ids.len()];
         draw.words(Some(&ids), KEY_A, &mut words);
         let (logits, threshold) = (candidates.logits_mut(), self.threshold());

@@ -57,7 +57,7 @@ impl Default for MarkLlmKgw {
 impl MarkLlmKgw {
     pub(super) fn examples() -> Vec<Self> {
         let base = Self::default();
-        let min = Self { f_scheme: MarkLlmPrf::Min, prefix_length: 3, ..base.clone() };
+        let min = Self { f_scheme: MarkLlmPrf::Min, prefix_length: 3, ..base };
         vec![base, min]
     }
 

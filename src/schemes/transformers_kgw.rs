@@ -60,9 +60,8 @@ impl TransformersKgw {
 
     pub(super) fn examples() -> Vec<Self> {
         let base = Self::default();
-        let selfhash =
-            Self { seeding_scheme: SeedingScheme::SelfHash, context_width: 4, ..base.clone() };
-        vec![base.clone(), Self { greenlist_ratio: 0.5, context_width: 3, ..base }, selfhash]
+        let selfhash = Self { seeding_scheme: SeedingScheme::SelfHash, context_width: 4, ..base };
+        vec![Self { greenlist_ratio: 0.5, context_width: 3, ..base }, selfhash, base]
     }
 
     fn is_self(&self) -> bool {
@@ -120,7 +119,10 @@ impl Scheme for TransformersKgw {
 }
 
 /// Checks the size of lists and what is gained by being on one.
-pub(super) fn check_lists(ratio: (&'static str, f64), bias: (&'static str, f32)) -> Result<(), SpecError> {
+pub(super) fn check_lists(
+    ratio: (&'static str, f64),
+    bias: (&'static str, f32),
+) -> Result<(), SpecError> {
     if !(ratio.1 > 0.0 && ratio.1 < 1.0) {
         return Err(SpecError::Ratio { name: ratio.0, got: ratio.1 });
     }
