@@ -24,65 +24,53 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::mt19937::Mt19937;
-use super::torch_lists::{ListSeed, Seeds, modulo};
+use super::torch_lists::{Seeds, modulo};
 use super::transformers_kgw::TABLE_SIZE;
 use crate::tokens::TokenId;
 
-/// How ids become a seed, under the names of `prf_lookup`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, Zeroize)]
-pub enum LmPrf {
+/// Makes [`LmPrf`] with the names of `prf_lookup`.
+macro_rules! functions {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
+        /// How ids become a seed, under the names of `prf_lookup`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Zeroize)]
+        pub enum LmPrf {
+            $($(#[$doc])* #[serde(rename = $name)] $variant,)+
+        }
+
+        impl LmPrf {
+            /// The function called `name`.
+            pub fn named(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+functions! {
     /// Product of the ids.
-    #[serde(rename = "multiplicative_prf")]
-    Multiplicative,
+    Multiplicative = "multiplicative_prf",
     /// Sum of the ids.
-    #[default]
-    #[serde(rename = "additive_prf")]
-    Additive,
+    Additive = "additive_prf",
     /// Smallest id.
-    #[serde(rename = "minfunc_prf")]
-    MinFunc,
+    MinFunc = "minfunc_prf",
     /// Product of the hashes of every other id.
-    #[serde(rename = "simple_skip_prf")]
-    SimpleSkip,
+    SimpleSkip = "simple_skip_prf",
     /// Hash of the oldest id.
-    #[serde(rename = "skipgram_prf")]
-    Skipgram,
+    Skipgram = "skipgram_prf",
     /// Hashes of the oldest and the newest id.
-    #[serde(rename = "anchored_skipgram_prf")]
-    AnchoredSkipgram,
+    AnchoredSkipgram = "anchored_skipgram_prf",
     /// Smallest hash.
-    #[serde(rename = "minhash_prf")]
-    Minhash,
+    Minhash = "minhash_prf",
     /// Smallest product with the hash of the newest id.
-    #[serde(rename = "anchored_minhash_prf")]
-    AnchoredMinhash,
+    AnchoredMinhash = "anchored_minhash_prf",
     /// Smallest product of two hashes.
-    #[serde(rename = "minskipgram_prf")]
-    MinSkipgram,
+    MinSkipgram = "minskipgram_prf",
     /// A chain of hashes.
-    #[serde(rename = "noncomm_prf")]
-    NonComm,
+    NonComm = "noncomm_prf",
     /// Sum of the ids times their places.
-    #[serde(rename = "position_prf")]
-    Position,
+    Position = "position_prf",
 }
 
 impl LmPrf {
-    /// All of them.
-    pub const ALL: [Self; 11] = [
-        Self::Multiplicative,
-        Self::Additive,
-        Self::MinFunc,
-        Self::SimpleSkip,
-        Self::Skipgram,
-        Self::AnchoredSkipgram,
-        Self::Minhash,
-        Self::AnchoredMinhash,
-        Self::MinSkipgram,
-        Self::NonComm,
-        Self::Position,
-    ];
-
     /// Fewest ids that it reads.
     pub fn least_width(self) -> usize {
         if self == Self::MinSkipgram { 2 } else { 1 }
@@ -149,10 +137,15 @@ impl LmWatermarking {
 }
 
 impl Seeds for LmWatermarking {
-    fn seed(&self, ids: &[TokenId]) -> ListSeed {
-        let value = self.function.value(self.key, ids);
-        // Where only ids of 0 were read, any key gives what the key 0 gives.
-        let keyed = value != 0 && (!ids.contains(&0) || value != self.function.value(0, ids));
-        ListSeed { low: modulo(value) as u32, keyed }
+    fn seed(&self, ids: &[TokenId]) -> u32 {
+        modulo(self.function.value(self.key, ids)) as u32
+    }
+
+    fn is_keyed(&self, ids: &[TokenId]) -> bool {
+        // Where only ids of 0 were read, any key gives what the key 0 gives; where a product is 0, too.
+        if !ids.contains(&0) && self.function != LmPrf::Multiplicative {
+            return true;
+        }
+        self.function.value(self.key, ids) != self.function.value(0, ids)
     }
 }

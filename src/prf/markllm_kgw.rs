@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::mt19937::Mt19937;
-use super::torch_lists::{ListSeed, Seeds};
+use super::torch_lists::Seeds;
 use crate::tokens::TokenId;
 
 /// f, under the names of `f_scheme`.
@@ -65,12 +65,16 @@ impl MarkLlmKgw {
 }
 
 impl Seeds for MarkLlmKgw {
-    fn seed(&self, ids: &[TokenId]) -> ListSeed {
+    fn seed(&self, ids: &[TokenId]) -> u32 {
         let size = self.table.len() as u64;
         let seed = match ids.split_last() {
             Some((&own, before)) if self.own => self.f(before) * self.scattered(own.into()) % size,
             _ => self.key % size * self.f(ids) % size,
         };
-        ListSeed { low: seed as u32, keyed: true }
+        seed as u32
+    }
+
+    fn is_keyed(&self, _: &[TokenId]) -> bool {
+        true
     }
 }

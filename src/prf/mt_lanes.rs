@@ -8,9 +8,10 @@
 //! rotate_right( x·o⁻¹ mod 2³², k ) ≤ ⌊(2³²−1)/d⌋         (Granlund & Montgomery 1994, section 9)
 //! ```
 //!
-//! `unsafe` here is the call of a function that is compiled for more vector instructions. Invariant: it is called only after
-//! the processor was asked for every feature it is compiled for. Measured to pay: `cargo bench --bench peers`, three to
-//! eight times the speed of one lane after the other.
+//! `unsafe` here is the use of vector instructions (module `x86`). Invariant: `x86::in_prefix_avx512` and `x86::in_prefix_avx2`
+//! are called only after the processor was asked for the features they are compiled for, and the vector types are used nowhere else.
+//! Measured to pay: arrays that the compiler turns into vectors reached a sixth of the speed, and were slower
+//! than one lane after the other.
 
 use super::mt19937::{M, MULTIPLIER, N, TWIST};
 
@@ -61,128 +62,322 @@ pub(super) fn in_prefix(divisors: &Divisors, seeds: &Row, items: &Row) -> [bool;
     {
         if is_x86_feature_detected!("avx512f") {
             // SAFETY: the feature was just detected.
-            return unsafe { in_prefix_avx512(divisors, seeds, items) };
+            return unsafe { x86::in_prefix_avx512(divisors, seeds, items) };
         }
         if is_x86_feature_detected!("avx2") {
             // SAFETY: the feature was just detected.
-            return unsafe { in_prefix_avx2(divisors, seeds, items) };
+            return unsafe { x86::in_prefix_avx2(divisors, seeds, items) };
         }
     }
-    portable(divisors, seeds, items)
+    generic::<Portable>(divisors, seeds, items)
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn in_prefix_avx512(divisors: &Divisors, seeds: &Row, items: &Row) -> [bool; LANES] {
-    portable(divisors, seeds, items)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn in_prefix_avx2(divisors: &Divisors, seeds: &Row, items: &Row) -> [bool; LANES] {
-    portable(divisors, seeds, items)
-}
-
-/// The same for whatever instructions the caller is compiled for.
+/// As many lanes at a time as one vector register holds. Loops from here on are plain ones: a closure given to an iterator is not
+/// compiled for the vectors' features.
 #[inline(always)]
-fn portable(divisors: &Divisors, seeds: &Row, items: &Row) -> [bool; LANES] {
+fn generic<V: Vector>(divisors: &Divisors, seeds: &Row, items: &Row) -> [bool; LANES] {
+    let mut found = [0; LANES];
+    for base in (0..LANES).step_by(V::LANES) {
+        search(divisors, V::load(seeds, base), items, base).store(&mut found, base);
+    }
+    found.map(|found| found != 0)
+}
+
+/// All ones in the lanes whose item is found.
+#[inline(always)]
+fn search<V: Vector>(divisors: &Divisors, seeds: V, items: &Row, base: usize) -> V {
     let mut state = seeded(seeds);
-    let mut search = Search { places: *items, found: [0; LANES], next: 0 };
-    search.next = smallest(&search.places);
+    let (mut places, mut found) = (V::load(items, base), V::splat(0));
+    let mut next = smallest(places);
     for (block, steps) in divisors.steps.chunks(N).enumerate() {
         twist(&mut state);
-        for (row, (words, divisor)) in state.iter().zip(steps).enumerate() {
-            let step = (block * N + row) as u32;
-            search.step(step, &tempered(words), divisor, divisors.population);
+        for (row, (&word, divisor)) in state.iter().zip(steps).enumerate() {
+            let (step, word) = ((block * N + row) as u32, tempered(word));
+            let distance = places.sub(V::splat(step));
+            let quotient = word.sub(distance).mul(V::splat(divisor.inverse));
+            let divides = quotient.rotate_right(divisor.twos).at_most(V::splat(divisor.most));
+            found = found.or(divides.and(distance.at_most(word)));
+            if next == step {
+                places = displaced(places, found, step, word, divisors.population - step);
+                next = smallest(places);
+            }
         }
-        if search.found.iter().all(|&found| found != 0) {
+        if smallest(found) != 0 {
             break;
         }
     }
-    search.found.map(|found| found != 0)
+    found
 }
 
-struct Search {
-    /// Where each item stands by now.
-    places: Row,
-    /// Not zero once the item was drawn.
-    found: Row,
-    /// No item stands before this step.
-    next: u32,
-}
-
-impl Search {
-    #[inline(always)]
-    fn step(&mut self, step: u32, words: &Row, divisor: &Divisor, population: u32) {
-        let Divisor { inverse, twos, most } = *divisor;
-        for (lane, &word) in words.iter().enumerate() {
-            let distance = self.places[lane].wrapping_sub(step);
-            let quotient = word.wrapping_sub(distance).wrapping_mul(inverse);
-            let hit = word >= distance && quotient.rotate_right(twos) <= most;
-            self.found[lane] |= u32::from(hit);
-        }
-        if self.next == step {
-            self.displace(step, words, population);
+/// Where items stand after a step that one of them is moved by. Rare: an item moves a few times in a whole shuffle.
+/// Found ones go out of the way.
+#[inline(always)]
+fn displaced<V: Vector>(places: V, found: V, step: u32, word: V, divisor: u32) -> V {
+    let (mut place, mut drawn, mut words) = ([0; LANES], [0; LANES], [0; LANES]);
+    places.store(&mut place, 0);
+    found.store(&mut drawn, 0);
+    word.store(&mut words, 0);
+    for lane in 0..V::LANES {
+        if drawn[lane] != 0 {
+            place[lane] = u32::MAX;
+        } else if place[lane] == step {
+            place[lane] = step + words[lane] % divisor;
         }
     }
-
-    /// Moves the items that stand where this step puts another one. Rare: an item moves a few times in a whole shuffle.
-    #[cold]
-    #[inline(never)]
-    fn displace(&mut self, step: u32, words: &Row, population: u32) {
-        for (lane, &word) in words.iter().enumerate() {
-            if self.found[lane] != 0 {
-                self.places[lane] = u32::MAX;
-            } else if self.places[lane] == step {
-                self.places[lane] = step + word % (population - step);
-            }
-        }
-        self.next = smallest(&self.places);
-    }
-}
-
-fn smallest(row: &Row) -> u32 {
-    row.iter().copied().fold(u32::MAX, u32::min)
+    V::load(&place, 0)
 }
 
 #[inline(always)]
-fn seeded(seeds: &Row) -> Box<[Row; N]> {
-    let mut state = Box::new([[0; LANES]; N]);
-    state[0] = *seeds;
-    for i in 1..N {
-        let before = state[i - 1];
-        let row = &mut state[i];
-        for lane in 0..LANES {
-            let mixed = before[lane] ^ before[lane] >> 30;
-            row[lane] = MULTIPLIER.wrapping_mul(mixed).wrapping_add(i as u32);
-        }
+fn smallest<V: Vector>(vector: V) -> u32 {
+    let mut row = [u32::MAX; LANES];
+    vector.store(&mut row, 0);
+    row.into_iter().fold(u32::MAX, u32::min)
+}
+
+#[inline(always)]
+fn seeded<V: Vector>(seeds: V) -> Vec<V> {
+    let mut state = Vec::with_capacity(N);
+    let mut word = seeds;
+    state.push(word);
+    for i in 1..N as u32 {
+        let mixed = word.xor(word.shift_right::<30>());
+        word = mixed.mul(V::splat(MULTIPLIER)).add(V::splat(i));
+        state.push(word);
     }
     state
 }
 
 #[inline(always)]
-fn twist(state: &mut [Row; N]) {
-    for i in 0..N {
-        let (after, far) = (state[(i + 1) % N], state[(i + M) % N]);
-        let row = &mut state[i];
-        for lane in 0..LANES {
-            let joined = row[lane] & 0x8000_0000 | after[lane] & 0x7FFF_FFFF;
-            let odd = (joined & 1).wrapping_neg() & TWIST;
-            row[lane] = far[lane] ^ joined >> 1 ^ odd;
-        }
+fn twist<V: Vector>(state: &mut [V]) {
+    for i in 0..N - M {
+        state[i] = recurrence(state[i], state[i + 1], state[i + M]);
     }
+    for i in N - M..N - 1 {
+        state[i] = recurrence(state[i], state[i + 1], state[i + M - N]);
+    }
+    state[N - 1] = recurrence(state[N - 1], state[0], state[M - 1]);
 }
 
 #[inline(always)]
-fn tempered(row: &Row) -> Row {
-    let mut words = *row;
-    for word in &mut words {
-        *word ^= *word >> 11;
-        *word ^= *word << 7 & 0x9D2C_5680;
-        *word ^= *word << 15 & 0xEFC6_0000;
-        *word ^= *word >> 18;
+fn recurrence<V: Vector>(word: V, after: V, far: V) -> V {
+    let high = word.and(V::splat(0x8000_0000));
+    let joined = high.or(after.and(V::splat(0x7FFF_FFFF)));
+    let odd = V::splat(0).sub(joined.and(V::splat(1))).and(V::splat(TWIST));
+    far.xor(joined.shift_right::<1>()).xor(odd)
+}
+
+#[inline(always)]
+fn tempered<V: Vector>(word: V) -> V {
+    let word = word.xor(word.shift_right::<11>());
+    let word = word.xor(word.shift_left::<7>().and(V::splat(0x9D2C_5680)));
+    let word = word.xor(word.shift_left::<15>().and(V::splat(0xEFC6_0000)));
+    word.xor(word.shift_right::<18>())
+}
+
+/// Words that move together, one for each lane.
+trait Vector: Copy {
+    const LANES: usize;
+    fn splat(word: u32) -> Self;
+    /// The words of `row` from `base` on.
+    fn load(row: &Row, base: usize) -> Self;
+    fn store(self, row: &mut Row, base: usize);
+    fn add(self, other: Self) -> Self;
+    fn sub(self, other: Self) -> Self;
+    /// The low half of the product.
+    fn mul(self, other: Self) -> Self;
+    fn xor(self, other: Self) -> Self;
+    fn or(self, other: Self) -> Self;
+    fn and(self, other: Self) -> Self;
+    fn shift_left<const BITS: u32>(self) -> Self;
+    fn shift_right<const BITS: u32>(self) -> Self;
+    /// Rotated by fewer than 32 bits.
+    fn rotate_right(self, bits: u32) -> Self;
+    /// All ones where the word is at most the other's, as unsigned numbers.
+    fn at_most(self, other: Self) -> Self;
+}
+
+/// Four lanes in plain Rust.
+#[derive(Clone, Copy)]
+struct Portable([u32; 4]);
+
+impl Portable {
+    #[inline(always)]
+    fn zip(self, other: Self, f: impl Fn(u32, u32) -> u32) -> Self {
+        Self(std::array::from_fn(|i| f(self.0[i], other.0[i])))
     }
-    words
+}
+
+impl Vector for Portable {
+    const LANES: usize = 4;
+    #[inline(always)]
+    fn splat(word: u32) -> Self {
+        Self([word; 4])
+    }
+    #[inline(always)]
+    fn load(row: &Row, base: usize) -> Self {
+        Self(std::array::from_fn(|i| row[base + i]))
+    }
+    #[inline(always)]
+    fn store(self, row: &mut Row, base: usize) {
+        row[base..base + 4].copy_from_slice(&self.0);
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        self.zip(other, u32::wrapping_add)
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        self.zip(other, u32::wrapping_sub)
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        self.zip(other, u32::wrapping_mul)
+    }
+    #[inline(always)]
+    fn xor(self, other: Self) -> Self {
+        self.zip(other, |a, b| a ^ b)
+    }
+    #[inline(always)]
+    fn or(self, other: Self) -> Self {
+        self.zip(other, |a, b| a | b)
+    }
+    #[inline(always)]
+    fn and(self, other: Self) -> Self {
+        self.zip(other, |a, b| a & b)
+    }
+    #[inline(always)]
+    fn shift_left<const BITS: u32>(self) -> Self {
+        Self(self.0.map(|word| word << BITS))
+    }
+    #[inline(always)]
+    fn shift_right<const BITS: u32>(self) -> Self {
+        Self(self.0.map(|word| word >> BITS))
+    }
+    #[inline(always)]
+    fn rotate_right(self, bits: u32) -> Self {
+        Self(self.0.map(|word| word.rotate_right(bits)))
+    }
+    #[inline(always)]
+    fn at_most(self, other: Self) -> Self {
+        self.zip(other, |a, b| if a <= b { u32::MAX } else { 0 })
+    }
+}
+
+/// The same on AVX-512 and AVX2.
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::{Divisors, LANES, Row, Vector, generic};
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn in_prefix_avx512(d: &Divisors, seeds: &Row, items: &Row) -> [bool; LANES] {
+        generic::<Avx512>(d, seeds, items)
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn in_prefix_avx2(d: &Divisors, seeds: &Row, items: &Row) -> [bool; LANES] {
+        generic::<Avx2>(d, seeds, items)
+    }
+
+    #[derive(Clone, Copy)]
+    struct Avx512(__m512i);
+
+    #[derive(Clone, Copy)]
+    struct Avx2(__m256i);
+
+    /// Implements [`Vector`]. SAFETY of every expression: the invariant on top of this file; loads and stores are unaligned
+    /// and stay inside the row, which is checked.
+    macro_rules! vector {
+        ($name:ident, $lanes:literal, {
+            splat($word:ident) $splat:expr; load($from:ident) $load:expr; store($to:ident, $stored:ident) $store:expr;
+            binary { $($binary:ident($a:ident, $b:ident) $value:expr;)* }
+            shift($shifted:ident, $count:ident) $left:expr, $right:expr;
+            rotate_right($rotated:ident, $bits:ident) $rotate:expr;
+        }) => {
+            impl Vector for $name {
+                const LANES: usize = $lanes;
+                #[inline(always)]
+                fn splat($word: u32) -> Self {
+                    Self(unsafe { $splat })
+                }
+                #[inline(always)]
+                fn load(row: &Row, base: usize) -> Self {
+                    assert!(base + $lanes <= LANES);
+                    let $from = row[base..].as_ptr();
+                    Self(unsafe { $load })
+                }
+                #[inline(always)]
+                fn store(self, row: &mut Row, base: usize) {
+                    assert!(base + $lanes <= LANES);
+                    let ($to, $stored) = (row[base..].as_mut_ptr(), self.0);
+                    unsafe { $store }
+                }
+                $(#[inline(always)]
+                fn $binary(self, other: Self) -> Self {
+                    let ($a, $b) = (self.0, other.0);
+                    Self(unsafe { $value })
+                })*
+                #[inline(always)]
+                fn shift_left<const BITS: u32>(self) -> Self {
+                    let ($shifted, $count) = (self.0, BITS);
+                    Self(unsafe { $left })
+                }
+                #[inline(always)]
+                fn shift_right<const BITS: u32>(self) -> Self {
+                    let ($shifted, $count) = (self.0, BITS);
+                    Self(unsafe { $right })
+                }
+                #[inline(always)]
+                fn rotate_right(self, $bits: u32) -> Self {
+                    let $rotated = self.0;
+                    Self(unsafe { $rotate })
+                }
+            }
+        };
+    }
+
+    vector!(Avx512, 16, {
+        splat(word) _mm512_set1_epi32(word as i32);
+        load(from) _mm512_loadu_si512(from.cast());
+        store(to, v) _mm512_storeu_si512(to.cast(), v);
+        binary {
+            add(a, b) _mm512_add_epi32(a, b);
+            sub(a, b) _mm512_sub_epi32(a, b);
+            mul(a, b) _mm512_mullo_epi32(a, b);
+            xor(a, b) _mm512_xor_si512(a, b);
+            or(a, b) _mm512_or_si512(a, b);
+            and(a, b) _mm512_and_si512(a, b);
+            at_most(a, b) _mm512_maskz_set1_epi32(_mm512_cmple_epu32_mask(a, b), -1);
+        }
+        shift(v, count)
+            _mm512_sll_epi32(v, _mm_cvtsi32_si128(count as i32)),
+            _mm512_srl_epi32(v, _mm_cvtsi32_si128(count as i32));
+        rotate_right(v, bits) _mm512_rorv_epi32(v, _mm512_set1_epi32(bits as i32));
+    });
+
+    vector!(Avx2, 8, {
+        splat(word) _mm256_set1_epi32(word as i32);
+        load(from) _mm256_loadu_si256(from.cast());
+        store(to, v) _mm256_storeu_si256(to.cast(), v);
+        binary {
+            add(a, b) _mm256_add_epi32(a, b);
+            sub(a, b) _mm256_sub_epi32(a, b);
+            mul(a, b) _mm256_mullo_epi32(a, b);
+            xor(a, b) _mm256_xor_si256(a, b);
+            or(a, b) _mm256_or_si256(a, b);
+            and(a, b) _mm256_and_si256(a, b);
+            at_most(a, b) _mm256_cmpeq_epi32(_mm256_min_epu32(a, b), a);
+        }
+        shift(v, count)
+            _mm256_sll_epi32(v, _mm_cvtsi32_si128(count as i32)),
+            _mm256_srl_epi32(v, _mm_cvtsi32_si128(count as i32));
+        // A shift by 32 leaves nothing.
+        rotate_right(v, bits) _mm256_or_si256(
+            _mm256_srl_epi32(v, _mm_cvtsi32_si128(bits as i32)),
+            _mm256_sll_epi32(v, _mm_cvtsi32_si128(32 - bits as i32))
+        );
+    });
 }
 
 #[cfg(test)]
@@ -195,11 +390,11 @@ mod tests {
     type Path = fn(&Divisors, &Row, &Row) -> [bool; LANES];
 
     fn paths() -> Vec<Path> {
-        let mut paths: Vec<Path> = vec![in_prefix, |d, s, i| portable(d, s, i)];
+        let mut paths: Vec<Path> = vec![in_prefix, generic::<Portable>];
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") {
             // SAFETY: the feature was just detected.
-            paths.push(|d, s, i| unsafe { in_prefix_avx2(d, s, i) });
+            paths.push(|d, s, i| unsafe { x86::in_prefix_avx2(d, s, i) });
         }
         paths
     }

@@ -392,7 +392,12 @@ impl PeerPrf {
         let numbers =
             numbers.ok_or_else(|| PrfError::Key { needed: Some(needed), got: key.count() })?;
         let width = self.frame().width;
-        let before_own = |own: bool| own.then_some(width);
+        let before_own = |own: bool| match own {
+            true if width > torch_lists::MOST_OWN => {
+                Err(PrfError::Context { got: width, most: torch_lists::MOST_OWN })
+            }
+            own => Ok(own.then_some(width)),
+        };
         Ok(match *self {
             Self::Philox { dual, .. } => Box::new(philox::Philox::new(numbers[0], dual)),
             Self::Murmur { .. } => {
@@ -417,7 +422,7 @@ impl PeerPrf {
             Self::TransformersKgw { ratio, selfhash, .. } => {
                 let (lists, seeds) =
                     (Lists::first(vocab_size, ratio)?, TransformersKgw::new(numbers[0], selfhash));
-                Box::new(TorchLists::new(seeds, before_own(selfhash), lists))
+                Box::new(TorchLists::new(seeds, before_own(selfhash)?, lists))
             }
             Self::LmWatermarking { function, self_salt, gamma, select_green_tokens, .. } => {
                 let seeds = LmWatermarking::new(numbers[0], function);
@@ -425,12 +430,12 @@ impl PeerPrf {
                     true => Lists::first(vocab_size, gamma)?,
                     false => Lists::last(vocab_size, gamma)?,
                 };
-                Box::new(TorchLists::new(seeds, before_own(self_salt), lists))
+                Box::new(TorchLists::new(seeds, before_own(self_salt)?, lists))
             }
             Self::MarkLlmKgw { function, own, gamma, .. } => {
                 let lists = Lists::first(vocab_size, gamma)?;
                 let seeds = MarkLlmKgw::new(numbers[0], function, own, vocab_size);
-                Box::new(TorchLists::new(seeds, before_own(own), lists))
+                Box::new(TorchLists::new(seeds, before_own(own)?, lists))
             }
             Self::TextSeal { .. } => Box::new(textseal::TextSeal::new(numbers[0])),
         })
@@ -448,6 +453,14 @@ pub enum PrfError {
         needed: Option<usize>,
         /// Numbers that it has.
         got: Option<usize>,
+    },
+    /// Too many ids before a candidate that takes part in its seed.
+    #[error("{got} ids cannot be read before a candidate that takes part in its seed, but {most}")]
+    Context {
+        /// How many there are.
+        got: usize,
+        /// The most.
+        most: usize,
     },
     /// Lists of none or all of the tokens, or a vocabulary that torch shuffles by other rules.
     #[error(

@@ -1,8 +1,8 @@
 //! Lists of tokens that torch's CPU generator draws: `randperm(V)` under a seed of 32 bits, its beginning or its end.
 //!
-//! What makes a seed of a context differs by tool ([`Seeds`]); the lists are the same. Whether one token is on a list takes a
-//! walk through half the list's shuffle on average, sixteen lists at a time; a whole list takes about as long as such a walk for all of sixteen
-//! and is kept when its seed comes a second time.
+//! What makes a seed of a context differs by tool ([`Seeds`]); the lists are the same. Whether a token is on a list takes a
+//! walk through its shuffle, sixteen lists at a time. A whole list takes as long as one such walk: it is made when its seed
+//! has come several times, and kept.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -20,19 +20,13 @@ pub(super) const MOST_TOKENS: u32 = u32::MAX / 20;
 /// Most ids before a candidate that takes part in its seed.
 pub(super) const MOST_OWN: usize = 7;
 
-/// What a list's permutation is seeded with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ListSeed {
-    /// The bits that the generator uses.
-    pub low: u32,
-    /// Whether another key would have given another one.
-    pub keyed: bool,
-}
-
-/// How a tool makes seeds.
+/// How a tool makes seeds of the ids read, oldest first; the candidate is the last one where it takes part.
 pub(super) trait Seeds: Send + Sync {
-    /// The seed of the ids read, oldest first; the candidate is the last one where it takes part.
-    fn seed(&self, ids: &[TokenId]) -> ListSeed;
+    /// The bits of the seed that the generator uses.
+    fn seed(&self, ids: &[TokenId]) -> u32;
+
+    /// Whether another key would have given another seed.
+    fn is_keyed(&self, ids: &[TokenId]) -> bool;
 }
 
 /// `value` modulo 2⁶⁴−1 as Python takes it, never negative, for |value| < 2¹²⁷.
@@ -83,38 +77,44 @@ impl Lists {
 
     /// Whether each token is on the list of its seed.
     fn contain(&self, asked: &[(u32, TokenId)], found: &mut [bool]) {
-        let mut unknown = Vec::new();
-        {
-            let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
-            for (at, (&(seed, token), found)) in asked.iter().zip(&mut *found).enumerate() {
-                match cache.list(seed) {
-                    _ if token >= self.vocab_size => *found = false,
-                    Some(list) => *found = is_set(list, token),
-                    None => unknown.push(at),
-                }
-            }
-        }
+        let unknown = self.read_kept(asked, found);
         if unknown.is_empty() {
             return;
         }
-        let (new, again) = self.sort_by_sight(asked, unknown);
-        for chunk in new.chunks(mt_lanes::LANES) {
+        let (rare, frequent) = self.sort_by_sights(asked, unknown);
+        for chunk in rare.chunks(mt_lanes::LANES) {
             self.follow(chunk, asked, found);
         }
-        for at in again {
+        for at in frequent {
             let (seed, token) = asked[at];
             found[at] = is_set(&self.list(seed), token);
         }
     }
 
-    /// Which of `asked` have a seed that was never seen, and which one that was.
-    fn sort_by_sight(
+    /// Answers what kept lists say, and names the rest.
+    fn read_kept(&self, asked: &[(u32, TokenId)], found: &mut [bool]) -> Vec<usize> {
+        let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
+        // All are looked up before one is read: lists lie far apart, and the processor fetches several at a time.
+        let lists: Vec<_> = asked.iter().map(|&(seed, _)| cache.list(seed)).collect();
+        let mut unknown = Vec::new();
+        for (at, (list, &(_, token))) in lists.into_iter().zip(asked).enumerate() {
+            match list {
+                Some(list) => found[at] = is_set(list, token),
+                None if token >= self.vocab_size => found[at] = false,
+                None => unknown.push(at),
+            }
+        }
+        unknown
+    }
+
+    /// Which of `asked` have a seed that came rarely, and which one that came often.
+    fn sort_by_sights(
         &self,
         asked: &[(u32, TokenId)],
         unknown: Vec<usize>,
     ) -> (Vec<usize>, Vec<usize>) {
         let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
-        unknown.into_iter().partition(|&at| cache.is_first_sight(asked[at].0))
+        unknown.into_iter().partition(|&at| cache.is_rare(asked[at].0))
     }
 
     /// Follows up to sixteen tokens through the shuffles of their seeds.
@@ -164,7 +164,7 @@ fn is_set(list: &[u64], token: TokenId) -> bool {
     list.get(token as usize / 64).is_some_and(|bits| bits >> (token % 64) & 1 == 1)
 }
 
-/// Lists by seed, and which seeds came once. Of two generations the older is dropped when the younger has its share.
+/// Lists by seed, and how often other seeds came. Of two generations the older is dropped when the younger has its share.
 #[derive(Default)]
 struct Cache {
     young: Generation,
@@ -173,8 +173,13 @@ struct Cache {
 
 #[derive(Default)]
 struct Generation {
-    lists: HashMap<u32, Option<Arc<[u64]>>, BuildHasherDefault<SeedHasher>>,
+    seeds: HashMap<u32, Entry, BuildHasherDefault<SeedHasher>>,
     bytes: usize,
+}
+
+enum Entry {
+    Seen(u32),
+    List(Arc<[u64]>),
 }
 
 impl Cache {
@@ -182,33 +187,45 @@ impl Cache {
     const BYTES: usize = 128 << 20;
     /// What an entry takes beside its list.
     const ENTRY: usize = 64;
+    /// A seed's list is made when it comes once more: making it takes as long as 8 to 16 walks.
+    const RARE: u32 = 7;
 
     fn list(&self, seed: u32) -> Option<&Arc<[u64]>> {
-        let of =
-            |generation: &'_ Generation| generation.lists.get(&seed).is_some_and(Option::is_some);
-        let generation = if of(&self.young) { &self.young } else { &self.old };
-        generation.lists.get(&seed)?.as_ref()
+        match self.young.seeds.get(&seed) {
+            Some(Entry::List(list)) => return Some(list),
+            _ if self.old.seeds.is_empty() => return None,
+            _ => {}
+        }
+        match self.old.seeds.get(&seed) {
+            Some(Entry::List(list)) => Some(list),
+            _ => None,
+        }
     }
 
-    fn is_first_sight(&mut self, seed: u32) -> bool {
-        if self.young.lists.contains_key(&seed) || self.old.lists.contains_key(&seed) {
+    /// Whether a seed without a list is rare, this time included.
+    fn is_rare(&mut self, seed: u32) -> bool {
+        if let Some(Entry::Seen(times)) = self.young.seeds.get_mut(&seed) {
+            *times += 1;
+            return *times <= Self::RARE;
+        }
+        if self.list(seed).is_some() {
             return false;
         }
-        self.insert(seed, None, 0);
+        self.insert(seed, Entry::Seen(1), 0);
         true
     }
 
     fn keep(&mut self, seed: u32, list: Arc<[u64]>) {
         let bytes = 8 * list.len();
-        self.insert(seed, Some(list), bytes);
+        self.insert(seed, Entry::List(list), bytes);
     }
 
-    fn insert(&mut self, seed: u32, list: Option<Arc<[u64]>>, bytes: usize) {
+    fn insert(&mut self, seed: u32, entry: Entry, bytes: usize) {
         if self.young.bytes + bytes + Self::ENTRY > Self::BYTES {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.bytes += bytes + Self::ENTRY;
-        self.young.lists.insert(seed, list);
+        self.young.seeds.insert(seed, entry);
     }
 }
 
@@ -246,16 +263,11 @@ impl<S: Seeds> TorchLists<S> {
         Self { seeds, own, lists }
     }
 
-    fn seed(&self, state: State, token: TokenId) -> ListSeed {
-        let Some(count) = self.own else {
-            return ListSeed { low: state.0[0] as u32, keyed: state.0[0] & KEYED != 0 };
-        };
-        let mut ids = [0; MOST_OWN + 1];
-        for (at, id) in ids.iter_mut().enumerate().take(count) {
-            *id = (state.0[at / 2] >> (32 * (at % 2))) as u32;
+    fn seed(&self, state: State, token: TokenId) -> u32 {
+        match self.own {
+            None => state.0[0] as u32,
+            Some(count) => self.seeds.seed(&unpacked(state, count, token)[..=count]),
         }
-        ids[count] = token;
-        self.seeds.seed(&ids[..=count])
     }
 
     fn read(&self, asked: &[(u32, TokenId)], mut each: impl FnMut(usize, bool)) {
@@ -273,18 +285,21 @@ impl<S: Seeds> Peer for TorchLists<S> {
                 state.0[at / 2] |= u64::from(id) << (32 * (at % 2));
             }
         } else {
-            let ListSeed { low, keyed } = self.seeds.seed(context);
-            state.0[0] = u64::from(low) | if keyed { KEYED } else { 0 };
+            let keyed = if self.seeds.is_keyed(context) { KEYED } else { 0 };
+            state.0[0] = u64::from(self.seeds.seed(context)) | keyed;
         }
         state
     }
 
     fn seed_id(&self, state: State, token: TokenId) -> SeedId {
-        SeedId(u64::from(self.seed(state, token).low))
+        SeedId(self.seed(state, token).into())
     }
 
     fn is_keyed(&self, state: State, token: TokenId) -> bool {
-        self.seed(state, token).keyed
+        match self.own {
+            None => state.0[0] & KEYED != 0,
+            Some(count) => self.seeds.is_keyed(&unpacked(state, count, token)[..=count]),
+        }
     }
 
     fn word(&self, state: State, token: TokenId, _: u32) -> u32 {
@@ -293,24 +308,31 @@ impl<S: Seeds> Peer for TorchLists<S> {
             return word(last & LISTED != 0);
         }
         let mut listed = false;
-        self.read(&[(self.seed(state, token).low, token)], |_, found| listed = found);
+        self.read(&[(self.seed(state, token), token)], |_, found| listed = found);
         word(listed)
     }
 
     fn words(&self, state: State, tokens: Option<&[TokenId]>, _: u32, out: &mut [u32]) {
-        let id = |at: usize| tokens.map_or(at as TokenId, |tokens| tokens[at]);
         if self.own.is_none() {
             let list = self.lists.list(state.0[0] as u32);
-            out.iter_mut().enumerate().for_each(|(at, out)| *out = word(is_set(&list, id(at))));
-        } else {
-            let ask = |at| (self.seed(state, id(at)).low, id(at));
-            let asked: Vec<_> = (0..out.len()).map(ask).collect();
-            self.read(&asked, |at, found| out[at] = word(found));
+            match tokens {
+                None => spread(&list, out),
+                Some(ids) => {
+                    ids.iter().zip(out).for_each(|(&id, out)| *out = word(is_set(&list, id)));
+                }
+            }
+            return;
         }
+        let ask = |id: TokenId| (self.seed(state, id), id);
+        let asked: Vec<_> = match tokens {
+            None => (0..out.len() as TokenId).map(ask).collect(),
+            Some(ids) => ids.iter().copied().map(ask).collect(),
+        };
+        self.read(&asked, |at, found| out[at] = word(found));
     }
 
     fn warm(&self, batch: &mut [(usize, State, TokenId)]) {
-        let ask = |&(_, state, token): &(_, State, TokenId)| (self.seed(state, token).low, token);
+        let ask = |&(_, state, token): &(_, State, TokenId)| (self.seed(state, token), token);
         let asked: Vec<_> = batch.iter().map(ask).collect();
         self.read(&asked, |at, found| {
             let (_, state, token) = &mut batch[at];
@@ -319,6 +341,22 @@ impl<S: Seeds> Peer for TorchLists<S> {
             }
         });
     }
+}
+
+/// The `count` ids of a state whose candidate takes part, then the candidate.
+fn unpacked(state: State, count: usize, token: TokenId) -> [TokenId; MOST_OWN + 1] {
+    let mut ids = std::array::from_fn(|at| (state.0[at / 2] >> (32 * (at % 2))) as u32);
+    ids[count] = token;
+    ids
+}
+
+/// The words of all tokens from 0 on; those beyond the vocabulary are on no list.
+fn spread(list: &[u64], out: &mut [u32]) {
+    let (covered, beyond) = out.split_at_mut(out.len().min(64 * list.len()));
+    for (bits, words) in list.iter().zip(covered.chunks_mut(64)) {
+        (0..).zip(words).for_each(|(at, word)| *word = ((bits >> at & 1) as u32).wrapping_sub(1));
+    }
+    beyond.fill(word(false));
 }
 
 fn word(listed: bool) -> u32 {
@@ -373,7 +411,7 @@ mod tests {
                     order[..listed].contains(&token)
                 });
                 let expected: Vec<bool> = expected.collect();
-                for _sight in 0..3 {
+                for _sight in 0..10 {
                     let mut found = vec![false; asked.len()];
                     lists.contain(&asked, &mut found);
                     assert_eq!(found, expected, "{vocab_size} {ratio}");
@@ -388,12 +426,45 @@ mod tests {
         }
     }
 
+    /// Words in bulk, one by one, prepared, and of tokens beyond the vocabulary.
+    #[test]
+    fn words_agree() {
+        struct Sum;
+        impl Seeds for Sum {
+            fn seed(&self, ids: &[TokenId]) -> u32 {
+                ids.iter().sum()
+            }
+            fn is_keyed(&self, _: &[TokenId]) -> bool {
+                true
+            }
+        }
+        for own in [None, Some(2), Some(MOST_OWN)] {
+            let lists = TorchLists::new(Sum, own, Lists::first(1000, 0.3).unwrap());
+            let context: Vec<TokenId> = (0..own.unwrap_or(2) as u32).map(|id| 900 - id).collect();
+            let state = lists.state(&context);
+            let (mut all, mut some) = (vec![9; 1100], vec![9; 3]);
+            lists.words(state, None, 0, &mut all);
+            lists.words(state, Some(&[1050, 7, 999]), 0, &mut some);
+            assert_eq!(some, [all[1050], all[7], all[999]]);
+            assert!(all[1000..].iter().all(|&word| word == u32::MAX));
+            for (token, &expected) in (0..).zip(&all) {
+                let seed = context.iter().sum::<u32>() + if own.is_some() { token } else { 0 };
+                let listed = Mt19937::new(seed).in_prefix(1000, 300, token);
+                assert_eq!(expected, word(listed), "{own:?} {token}");
+                let mut batch = [(0, state, token)];
+                lists.warm(&mut batch);
+                assert_eq!(lists.word(batch[0].1, token, 0), expected);
+                assert_eq!(lists.word(batch[0].1, 5, 0), all[5]);
+            }
+        }
+    }
+
     #[test]
     fn what_is_kept_is_bounded() {
         let mut cache = Cache::default();
         let list: Arc<[u64]> = vec![0; 1 << 14].into();
         for seed in 0..5_000 {
-            assert!(cache.is_first_sight(seed) && !cache.is_first_sight(seed));
+            assert!((0..Cache::RARE).all(|_| cache.is_rare(seed)) && !cache.is_rare(seed));
             cache.keep(seed, list.clone());
             assert!(cache.list(seed).is_some());
             assert!(cache.young.bytes + cache.old.bytes <= 2 * Cache::BYTES);

@@ -61,14 +61,37 @@ impl Default for LmWatermarking {
 impl LmWatermarking {
     /// How many candidates are tested with `self_salt`.
     pub const SELF_CANDIDATES: usize = 41;
+    /// The `hash_key` of every named `seeding_scheme`.
+    pub const USUAL_KEY: u64 = 15_485_863;
+
+    /// The parameters that a `seeding_scheme` stands for, others as usual, and its `hash_key`: a name of the table, or
+    /// `ff-PRF-WIDTH-SALT` with an optional `-KEY`, such as `ff-anchored_minhash_prf-4-True-15485863`.
+    pub fn of_seeding_scheme(seeding_scheme: &str) -> Option<(Self, u64)> {
+        let of = |prf_type, context_width, self_salt, key| {
+            Some((Self { prf_type, context_width, self_salt, ..Self::default() }, key))
+        };
+        match seeding_scheme {
+            "simple_1" | "lefthash" => of(LmPrf::Additive, 1, false, Self::USUAL_KEY),
+            "selfhash" | "algorithm-3" => of(LmPrf::AnchoredMinhash, 4, true, Self::USUAL_KEY),
+            "minhash" => of(LmPrf::Minhash, 4, false, Self::USUAL_KEY),
+            "skipgram" => of(LmPrf::Skipgram, 5, false, Self::USUAL_KEY),
+            free => {
+                let mut parts = free.strip_prefix("ff-")?.split('-');
+                let prf_type = LmPrf::named(parts.next()?)?;
+                let (width, salt) = (parts.next()?.parse().ok()?, parts.next()? == "True");
+                let key = parts.next().map_or(Ok(Self::USUAL_KEY), str::parse).ok()?;
+                if parts.next().is_none() { of(prf_type, width, salt, key) } else { None }
+            }
+        }
+    }
 
     pub(super) fn examples() -> Vec<Self> {
         let base = Self::default();
         let left = Self { self_salt: false, context_width: 1, ..base };
         vec![
             base,
-            Self { prf_type: LmPrf::Additive, gamma: 0.5, ..left.clone() },
-            Self { prf_type: LmPrf::Minhash, context_width: 4, ..left.clone() },
+            Self { prf_type: LmPrf::Additive, gamma: 0.5, ..left },
+            Self { prf_type: LmPrf::Minhash, context_width: 4, ..left },
             Self {
                 prf_type: LmPrf::Position,
                 context_width: 3,
@@ -135,5 +158,30 @@ impl Scheme for LmWatermarking {
 
     fn distortion_free(&self) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeding_schemes_have_their_parameters() {
+        let named = |name| {
+            let (spec, key) = LmWatermarking::of_seeding_scheme(name)?;
+            Some((spec.prf_type, spec.context_width, spec.self_salt, key))
+        };
+        assert_eq!(named("lefthash"), Some((LmPrf::Additive, 1, false, 15_485_863)));
+        assert_eq!(named("ff-anchored_minhash_prf-4-True"), named("selfhash"));
+        assert_eq!(named("ff-position_prf-5-False-77"), Some((LmPrf::Position, 5, false, 77)));
+        for bad in [
+            "",
+            "ff",
+            "ff-position-5-False",
+            "ff-position_prf-x-True",
+            "ff-position_prf-1-True-7-7",
+        ] {
+            assert_eq!(named(bad), None, "{bad}");
+        }
     }
 }

@@ -62,7 +62,7 @@ impl TransformersKgw {
     pub(super) fn examples() -> Vec<Self> {
         let base = Self::default();
         let selfhash = Self { seeding_scheme: SeedingScheme::SelfHash, context_width: 4, ..base };
-        vec![base.clone(), Self { greenlist_ratio: 0.5, context_width: 3, ..base }, selfhash]
+        vec![Self { greenlist_ratio: 0.5, context_width: 3, ..base }, selfhash, base]
     }
 
     fn is_self(&self) -> bool {

@@ -4,12 +4,12 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use touchmark::detect::{Detector, Law, Verdict};
 use touchmark::keys::Key;
-use touchmark::prf::{KEY_A, Prf, Start};
+use touchmark::prf::{KEY_A, PeerPrf, Prf, PrfError, Seeding, Start};
 use touchmark::sampling::{Candidates, Noise};
 use touchmark::schemes::{SeedingScheme, Spec, TransformersKgw};
 use touchmark::stats::Family;
 use touchmark::tokens::TokenId;
-use touchmark::watermark::{Marked, Repeats, Text};
+use touchmark::watermark::{Marked, Repeats, Text, Watermark};
 
 use super::{flags, golden, ids, list, logit, mark, number};
 
@@ -54,8 +54,8 @@ fn sequences_are_read_as_transformers_reads_them() {
         let (key, vocab_size) = (number(&case["key"]), number(&case["vocab_size"]));
         let (prf, tokens) = (prf(&spec, key, vocab_size), ids(&case["tokens"]));
         let begin = usize::from(case["bos_stripped"].as_bool().unwrap());
-        // Seen for the first time, then again: one by one, then from whole lists.
-        for _sight in 0..3 {
+        // At first one by one, then from whole lists.
+        for _sight in 0..9 {
             let (green, first) = read(&prf, &tokens[begin..]);
             assert_eq!(green, flags(&case["green"]), "{name}");
             assert_eq!((first + begin) as u64, number(&case["first_scored"]), "{name}");
@@ -127,11 +127,7 @@ fn what_transformers_biases_is_biased() {
 }
 
 /// Which logits the step after `context` raises, the context being a prompt.
-fn biased(
-    mark: &touchmark::watermark::Watermark,
-    context: &[TokenId],
-    logits: &[f32],
-) -> Vec<bool> {
+fn biased(mark: &Watermark, context: &[TokenId], logits: &[f32]) -> Vec<bool> {
     let mut candidates = Candidates::default();
     candidates.load(logits);
     let marked = mark.embedder(context).mark(&[], &mut candidates, None, &mut Noise::new(1, 1));
@@ -213,4 +209,127 @@ fn the_p_value_of_transformers_is_too_small() {
     let p = law.tail(28.0, 50).unwrap().p();
     assert!((claimed / 4.1e-8 - 1.0).abs() < 0.02, "{claimed}");
     assert!((p / 2.9e-6 - 1.0).abs() < 0.02, "{p}");
+}
+
+fn lm_watermarking(config: &Value) -> Spec {
+    let mut config = config.clone();
+    config["scheme"] = "lm-watermarking".into();
+    serde_json::from_value(config).unwrap()
+}
+
+#[test]
+fn lm_watermarking_is_read_and_made_as_its_code_does() {
+    let golden = golden(include_str!("../golden/peers/lm_kgw.json"));
+    assert!(list(&golden["lm"]).len() > 40);
+    for case in list(&golden["lm"]) {
+        let (spec, name) = (lm_watermarking(&case["config"]), &case["name"]);
+        let (key, vocab_size) = (number(&case["key"]), number(&case["vocab_size"]));
+        let prf = prf(&spec, key, vocab_size);
+        for _sight in 0..9 {
+            let (green, _) = read(&prf, &ids(&case["tokens"]));
+            assert_eq!(green, flags(&case["green"]), "{name}");
+        }
+        let own = case["config"]["self_salt"].as_bool().unwrap();
+        if !own {
+            let mut words = vec![0; vocab_size as usize];
+            prf.at(&ids(&case["seed_ids"])).unwrap().words(None, KEY_A, &mut words);
+            let hash = digest(words.iter().map(|&word| word == 0));
+            assert_eq!(hash, case["sha256_mask"], "{name}");
+            assert!(ids(&case["first8"]).iter().all(|&id| words[id as usize] == 0), "{name}");
+        }
+        let mark = mark(vec![key], &spec, vocab_size, Repeats::ScoreOnce);
+        check_biased(case, &biased_at(case, &mark));
+        // Its detector counts n-grams once; those of equal seeds and tokens, and seeds without a key, count less here.
+        let evidence = mark.score(&ids(&case["tokens"]));
+        assert!(evidence.scored() as u64 <= number(&case["num_tokens_scored"]), "{name}");
+    }
+}
+
+#[test]
+fn the_older_processor_is_the_additive_one() {
+    let golden = golden(include_str!("../golden/peers/lm_kgw.json"));
+    for case in list(&golden["legacy"]) {
+        let prf = prf(
+            &lm_watermarking(&case["config"]),
+            number(&case["key"]),
+            number(&case["vocab_size"]),
+        );
+        assert_eq!(read(&prf, &ids(&case["tokens"])).0, flags(&case["green"]), "{}", case["name"]);
+    }
+}
+
+#[test]
+fn markllm_is_read_and_made_as_its_code_does() {
+    let golden = golden(include_str!("../golden/peers/lm_kgw.json"));
+    for case in list(&golden["markllm"]) {
+        let mut config = case["config"].clone();
+        config["scheme"] = "markllm-kgw".into();
+        let spec: Spec = serde_json::from_value(config).unwrap();
+        let (key, vocab_size) = (number(&case["key"]), number(&case["vocab_size"]));
+        let green = read(&prf(&spec, key, vocab_size), &ids(&case["tokens"])).0;
+        assert_eq!(green, flags(&case["green"]), "{}", case["name"]);
+        let mark = mark(vec![key], &spec, vocab_size, Repeats::ScoreOnce);
+        check_biased(case, &biased_at(case, &mark));
+    }
+}
+
+fn biased_at(case: &Value, mark: &Watermark) -> Vec<bool> {
+    let (step, vocab_size) = (number(&case["step"]) as u32, number(&case["vocab_size"]));
+    let logits: Vec<f32> = (0..vocab_size as u32).map(|id| logit(step, id)).collect();
+    biased(mark, &ids(&case["context"]), &logits)
+}
+
+fn check_biased(case: &Value, biased: &[bool]) {
+    let count = biased.iter().filter(|&&biased| biased).count() as u64;
+    assert_eq!(count, number(&case["biased_count"]), "{}", case["name"]);
+    assert_eq!(digest(biased.iter().copied()), case["biased_sha256"], "{}", case["name"]);
+}
+
+/// What no key changes says nothing: it is marked as the tools do, and does not count.
+#[test]
+fn seeds_without_a_key_do_not_count() {
+    let tokens: Vec<TokenId> = vec![0, 5, 0, 6, 7, 0, 0, 9];
+    let counted = |config: &str| {
+        let spec = serde_json::from_str(config).unwrap();
+        mark(vec![15_485_863], &spec, 1000, Repeats::ScoreOnce).score(&tokens).positions
+    };
+    assert_eq!(counted(r#"{"scheme":"transformers-kgw"}"#), [2, 4, 5]);
+    let additive = r#"{"scheme":"lm-watermarking","prf_type":"additive_prf","context_width":2,"self_salt":false}"#;
+    assert_eq!(counted(additive), [2, 3, 4, 5, 6]);
+    let skipgram = additive.replace("additive", "skipgram");
+    assert_eq!(counted(&skipgram), [3, 5, 6]);
+    let minhash = additive.replace("additive", "anchored_minhash");
+    assert_eq!(counted(&minhash), [2, 3, 4, 5, 6, 7]);
+}
+
+#[test]
+fn what_cannot_be_read_is_refused() {
+    let refused = |config: &str| {
+        let spec: Spec = serde_json::from_str(config).unwrap();
+        spec.scheme().check().unwrap_err().to_string()
+    };
+    for (config, said) in [
+        (r#"{"scheme":"transformers-kgw","greenlist_ratio":1.0}"#, "greenlist_ratio is 1"),
+        (r#"{"scheme":"transformers-kgw","bias":0.0}"#, "bias is 0"),
+        (r#"{"scheme":"transformers-kgw","context_width":65}"#, "must be 1 to 64"),
+        (
+            r#"{"scheme":"transformers-kgw","seeding_scheme":"selfhash","context_width":9}"#,
+            "must be 1 to 8",
+        ),
+        (
+            r#"{"scheme":"lm-watermarking","prf_type":"minskipgram_prf","context_width":1}"#,
+            "2 ids or more",
+        ),
+        (r#"{"scheme":"markllm-kgw","window_scheme":"self","prefix_length":8}"#, "must be 1 to 7"),
+    ] {
+        assert!(refused(config).contains(said), "{}", refused(config));
+    }
+    let key = Key::of_numbers(vec![1]).unwrap();
+    let build = |width, vocab_size| {
+        let peer = PeerPrf::TransformersKgw { ratio: 0.25, width, selfhash: true };
+        Prf::of_peer(&key, &peer, Seeding::SelfAnchored { width: 3 }, vocab_size)
+    };
+    assert!(matches!(build(9, 1000), Err(PrfError::Context { got: 8, most: 7 })));
+    assert!(matches!(build(4, 3), Err(PrfError::Lists { listed: 0, vocab_size: 3 })));
+    assert!(build(8, 1000).is_ok());
 }
