@@ -70,12 +70,7 @@ pub fn width_and_tokenizer(
     model: &Path,
 ) -> anyhow::Result<(u32, Option<Vec<u8>>)> {
     let place = locate(global, Some(model), None, Reach::Describe)?;
-    let width = match &place.files {
-        #[cfg(bundled_models)]
-        Files::Bundled => crate::commands::bundled::tokenizer_source().vocab_size,
-        files => vocab_size_of(files)?,
-    };
-    Ok((width, own(&place.files).ok()))
+    Ok((vocab_size_of(&place.files)?, own(&place.files).ok()))
 }
 
 /// The bytes of a tokenizer's file, by its path or by the model it belongs to.
@@ -114,7 +109,10 @@ fn folder_of(file: &Path) -> Place {
 /// V of a model, from its headers.
 fn vocab_size_of(files: &Files) -> anyhow::Result<u32> {
     match files {
-        Files::Bundled => bail!("internal fault: the bundled model's width is known"),
+        #[cfg(bundled_models)]
+        Files::Bundled => Ok(crate::commands::bundled::tokenizer_source().vocab_size),
+        #[cfg(not(bundled_models))]
+        Files::Bundled => bail!("{}", super::NO_BUNDLED),
         Files::Folder(folder) => configured_vocab_size(folder),
         Files::Gguf(path) => {
             let gguf = gguf_header(path)?;
