@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::keys::Key;
 use crate::prf::{Draw, Prf, PrfVariant, Purpose, SeedId, Seeding, Start};
 use crate::sampling::{Candidates, Noise};
-use crate::schemes::{Memory, Null, Pick, Spec, SpecError, Stage};
+use crate::schemes::{Judgement, Memory, Noted, Null, Pick, Sequence, Spec, SpecError, Stage};
 use crate::tokens::{TokenId, TokenizerHash};
 
 /// What is done about positions whose draw was seen before in the same answer.
@@ -26,6 +26,10 @@ pub enum Repeats {
     ScoreOnce,
     /// Generation leaves a repeated seed unmarked; the scorer counts the first occurrence of each seed.
     SingleTurn,
+    /// The same, and generation takes the prompt for a part of the answer: a seed whose ids stand in the prompt counts as
+    /// used, and the answer's first tokens, whose contexts would reach into the prompt, stay unmarked. Of several turns of a
+    /// conversation each context is so marked once.
+    AllTurns,
 }
 
 /// The tokens a mark is bound to: ids mean something only under one tokenizer, words only below one V.
@@ -46,6 +50,7 @@ pub struct Watermark {
     spec: Spec,
     repeats: Repeats,
     null: Null,
+    vocab_size: u32,
     special: Vec<TokenId>,
 }
 
@@ -76,8 +81,9 @@ impl Watermark {
                 Prf::new(key, &purpose, scheme.seeding())?
             }
         };
-        let (null, special) = (scheme.null(vocabulary.size), vocabulary.special.clone());
-        Ok(Self { prf, spec: spec.clone(), repeats, null, special })
+        let null = scheme.null_under(prf.layers().as_ref(), vocabulary.size);
+        let special = vocabulary.special.clone();
+        Ok(Self { prf, spec: spec.clone(), repeats, null, vocab_size: vocabulary.size, special })
     }
 
     /// The scheme and its parameters.
@@ -90,11 +96,24 @@ impl Watermark {
         &self.null
     }
 
+    /// The beginnings that a text of unknown beginning is to be scored with; all of them are looks to be paid for.
+    pub fn starts(&self) -> &'static [Start<'static>] {
+        self.prf.starts()
+    }
+
     /// Fresh state for marking one answer to a prompt.
     pub fn embedder(&self, prompt: &[TokenId]) -> Embedder<'_> {
         let history = self.prf.lead(Start::Answer { prompt });
-        let seen = Marking::new(self.repeats, self.spec.scheme().memory());
-        Embedder { watermark: self, seen, lead: history.len(), history }
+        let mut seen = Marking::new(self.repeats, self.spec.scheme().memory());
+        let mut turns = Vec::new();
+        if self.repeats == Repeats::AllTurns {
+            for end in 0..prompt.len() {
+                seen.note(self.prf.at(&prompt[..end]));
+            }
+            let width = self.prf.seeding().width();
+            turns.extend_from_slice(&prompt[prompt.len().saturating_sub(width)..]);
+        }
+        Embedder { watermark: self, seen, lead: history.len(), history, turns }
     }
 
     /// Scores a text given as ids, which may begin anywhere in an answer.
@@ -108,6 +127,8 @@ impl Watermark {
         let scheme = self.spec.scheme();
         let floor = scheme.entropy_floor();
         let mut seen = Scored::new(self.repeats, tokens.len());
+        let sequence = scheme.sequence();
+        let mut noted = Noted::default();
         let mut evidence = Evidence { total: tokens.len(), ..Evidence::default() };
         evidence.positions.reserve(tokens.len());
         evidence.values.reserve(tokens.len());
@@ -118,14 +139,43 @@ impl Watermark {
             }
             if !passes(floor, || entropies.get(position).copied().unwrap_or(0.0)) {
                 evidence.gated += 1;
-            } else if seen.counts(draw.seed_id(token), token) {
-                evidence.positions.push(position as u32);
-                evidence.values.push(scheme.evidence(draw, token));
-            } else {
-                evidence.repeated += 1;
+                return;
             }
+            let again = sequence.is_some_and(Sequence::repeats_count);
+            if !again && !seen.counts(draw.seed_id(token), token) {
+                evidence.repeated += 1;
+                return;
+            }
+            if !again && seen.shares_words(draw.names(token)) {
+                evidence.aliased += 1;
+                return;
+            }
+            match sequence {
+                None => evidence.values.push(scheme.evidence(draw, token)),
+                Some(sequence) if sequence.note(draw, token, &mut noted.words) => {
+                    noted.tokens.push(token);
+                }
+                Some(_) => return,
+            }
+            evidence.positions.push(position as u32);
         });
+        if let Some(sequence) = sequence {
+            let judgement = sequence.judge(&noted, self.vocab_size);
+            evidence.values.clone_from(&judgement.values);
+            evidence.judgement = Some(judgement);
+        }
         evidence
+    }
+
+    /// Calls `visit(position, repeated, draw)` for every position of a text that has a draw, where `repeated` says whether
+    /// marking by the rule [`Repeats::SingleTurn`] would have left it out: it replays what a generator remembers, while
+    /// [`score_text`](Self::score_text) counts a draw once however long ago it was.
+    pub fn replay(&self, text: &Text<'_>, mut visit: impl FnMut(usize, bool, &Draw<'_>)) {
+        let scheme = self.spec.scheme();
+        let mut seen = Marking::new(Repeats::SingleTurn, scheme.memory());
+        self.prf.walk(text.start, text.ids, scheme.streams(), |position, draw| {
+            visit(position, seen.repeats(draw), draw);
+        });
     }
 }
 
@@ -164,9 +214,10 @@ pub fn check(spec: &Spec, repeats: Repeats, variant: PrfVariant) -> Result<(), S
         return Err(SpecError::Variant { scheme, needed, got });
     }
     match (repeats, spec.scheme().seeding()) {
-        (Repeats::SingleTurn, Seeding::Fixed | Seeding::SelfAnchored { .. }) => {
-            Err(SpecError::SingleTurnNeedsContext)
-        }
+        (
+            Repeats::SingleTurn | Repeats::AllTurns,
+            Seeding::Fixed | Seeding::SelfAnchored { .. },
+        ) => Err(SpecError::SingleTurnNeedsContext),
         _ => Ok(()),
     }
 }
@@ -182,8 +233,12 @@ pub struct Evidence {
     pub total: usize,
     /// Positions left out because they repeat a draw.
     pub repeated: usize,
+    /// Positions left out because they read the same words as another, though their draws differ: see [`Draw::names`].
+    pub aliased: usize,
     /// Positions left out because the model's entropy was too low or unknown.
     pub gated: usize,
+    /// What a scheme that judges whole texts made of it.
+    pub judgement: Option<Judgement>,
 }
 
 impl Evidence {
@@ -206,6 +261,8 @@ pub struct Embedder<'a> {
     /// What draws may read: the lead, then the answer so far.
     history: Vec<TokenId>,
     lead: usize,
+    /// The prompt's last ids, where contexts that reach into it count as used.
+    turns: Vec<TokenId>,
 }
 
 impl Embedder<'_> {
@@ -237,6 +294,9 @@ impl Embedder<'_> {
         noise: &mut Noise,
     ) -> Marked {
         self.remember(output);
+        if self.reaches_back(output) {
+            return Marked::No(Unmarked::Start);
+        }
         let (scheme, start) = (self.watermark.spec.scheme(), Start::Answer { prompt: &[] });
         let Some(draw) = self.watermark.prf.at_start(&self.history, start) else {
             return Marked::No(Unmarked::Start);
@@ -248,10 +308,25 @@ impl Embedder<'_> {
         if self.seen.repeats(&draw) {
             return Marked::No(Unmarked::Repeated);
         }
+        if scheme.declines(candidates) {
+            return Marked::No(Unmarked::LowEntropy);
+        }
+        self.seen.marked(&draw);
         if candidates.len() < 2 {
             return Marked::No(Unmarked::NoChoice);
         }
         Marked::Yes(scheme.embed(&draw, candidates, noise))
+    }
+
+    /// Whether the context of the step after `output` would reach into the prompt, where that counts as used.
+    fn reaches_back(&mut self, output: &[TokenId]) -> bool {
+        let prf = &self.watermark.prf;
+        let reaches =
+            self.watermark.repeats == Repeats::AllTurns && output.len() < prf.seeding().width();
+        if reaches {
+            self.seen.note(prf.at(&[&self.turns, output].concat()));
+        }
+        reaches
     }
 
     /// Adds what is new of the answer.
@@ -297,19 +372,27 @@ fn passes(floor: Option<f64>, entropy: impl FnOnce() -> f64) -> bool {
 struct Scored {
     rule: Repeats,
     set: HashSet<(u64, TokenId), BuildHasherDefault<SeedHasher>>,
+    names: HashSet<u64, BuildHasherDefault<SeedHasher>>,
 }
 
 impl Scored {
     fn new(rule: Repeats, capacity: usize) -> Self {
         let set = HashSet::with_capacity_and_hasher(capacity, BuildHasherDefault::default());
-        Self { rule, set }
+        Self { rule, set, names: HashSet::default() }
+    }
+
+    /// Whether a position that counts so far reads the same words.
+    fn shares_words(&mut self, names: Option<[u64; 3]>) -> bool {
+        let Some([own, others @ ..]) = names else { return false };
+        let known = others.iter().any(|&name| name != own && self.names.contains(&name));
+        known || !self.names.insert(own)
     }
 
     /// Whether this (seed, token) counts, being new.
     fn counts(&mut self, seed: SeedId, token: TokenId) -> bool {
         match self.rule {
             Repeats::ScoreOnce => self.set.insert((seed.0, token)),
-            Repeats::SingleTurn => self.set.insert((seed.0, 0)),
+            Repeats::SingleTurn | Repeats::AllTurns => self.set.insert((seed.0, 0)),
         }
     }
 }
@@ -328,22 +411,42 @@ impl Marking {
         Self { rule, memory, recent: VecDeque::new(), counts: HashMap::default() }
     }
 
-    /// Whether the step must stay unmarked, its seed having been used; it is remembered either way.
+    /// Whether the step must stay unmarked, its seed having been used. Remembers it, unless marked ones alone are.
     fn repeats(&mut self, draw: &Draw<'_>) -> bool {
         if self.rule == Repeats::ScoreOnce {
             return false;
         }
         let seed = draw.seed_id(0).0;
-        let count = self.counts.entry(seed).or_default();
-        *count += 1;
-        let repeats = *count > 1;
+        let used = self.counts.contains_key(&seed);
+        if let Memory::Marked(most) = self.memory {
+            return used || self.counts.len() >= most;
+        }
+        self.remember(seed);
+        used
+    }
+
+    /// Remembers a marked step where [`repeats`](Self::repeats) did not.
+    fn marked(&mut self, draw: &Draw<'_>) {
+        if self.rule != Repeats::ScoreOnce && matches!(self.memory, Memory::Marked(_)) {
+            self.remember(draw.seed_id(0).0);
+        }
+    }
+
+    /// Takes the draw of an unmarked position for used.
+    fn note(&mut self, draw: Option<Draw<'_>>) {
+        if let Some(draw) = draw {
+            self.remember(draw.seed_id(0).0);
+        }
+    }
+
+    fn remember(&mut self, seed: u64) {
+        *self.counts.entry(seed).or_default() += 1;
         if let Memory::Positions(positions) = self.memory {
             self.recent.push_back(seed);
             if self.recent.len() > positions {
                 self.forget();
             }
         }
-        repeats
     }
 
     fn forget(&mut self) {

@@ -15,6 +15,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("keys", &[]),
     ("stats", &[]),
     ("gguf", &[]),
+    ("normalise", &[]),
     ("prf", &["keys", "tokens"]),
     ("sampling", &["tokens"]),
     ("lm", &["tokens"]),
@@ -39,6 +40,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("candle_nn", &["engine"]),
     ("half", &["engine"]),
     ("safetensors", &["engine"]),
+    ("saphyr_parser", &["profile"]),
     ("clap", &[]),
     ("etcetera", &["store"]),
     ("getrandom", &["keys"]),
@@ -51,6 +53,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("sysinfo", &[]),
     ("tempfile", &["hub", "store"]),
     ("tokenizers", &["tokenizer"]),
+    ("unicode_normalization", &["normalise"]),
     ("ureq", &["hub"]),
 ];
 

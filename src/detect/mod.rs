@@ -6,11 +6,13 @@
 //!
 //! Called by the binary and the server. Never reads files, and never computes a tail: `stats` does.
 
+mod bayesian;
 mod reference;
 mod report;
 mod tail;
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,7 @@ use crate::profile::Reference;
 use crate::stats::{Alternative, Family, LogP, StatsError};
 use crate::watermark::{Evidence, Text, Watermark};
 
+pub use bayesian::{BayesianDetector, BayesianError, counted_bits};
 pub use reference::{DEFAULT_ENTROPY, expected_evidence};
 pub use report::Row;
 pub use tail::Law;
@@ -56,8 +59,9 @@ pub struct Detector {
     fpr: f64,
     family: Family,
     reference: Option<Reference>,
-    /// Tokens at which a mark of the reference strength is found half the time; found when first asked for.
-    enough: OnceLock<Option<u64>>,
+    /// Tokens at which a mark of the reference strength is found half the time, by number of readings; found when first
+    /// asked for.
+    enough: Mutex<BTreeMap<u64, Option<u64>>>,
 }
 
 /// What was found in one text.
@@ -69,6 +73,10 @@ pub struct Detection {
     pub p: LogP,
     /// After correction for the family of tests it belongs to.
     pub corrected: LogP,
+    /// That family.
+    pub family: Family,
+    /// Which of the readings this is.
+    pub reading: usize,
     /// Mean evidence of the scored tokens, in the null's unit; NaN-free: 0 when none was scored.
     pub score: f64,
     /// Evidence by position.
@@ -92,7 +100,7 @@ impl Detector {
             return Err(DetectError::Fpr { got: fpr });
         }
         let law = Law::new(watermark.null().clone())?;
-        Ok(Self { watermark, law, fpr, family, reference, enough: OnceLock::new() })
+        Ok(Self { watermark, law, fpr, family, reference, enough: Mutex::default() })
     }
 
     /// The mark looked for.
@@ -115,20 +123,44 @@ impl Detector {
     /// # Errors
     /// [`DetectError::Stats`] never happens for the evidence of a scheme; it is passed on rather than hidden.
     pub fn detect(&self, text: &Text<'_>) -> Result<Detection, DetectError> {
-        let evidence = self.watermark.score_text(text);
-        let (sum, scored) = (evidence.sum(), evidence.scored() as u64);
-        let p = self.law.tail(sum, scored)?;
-        let corrected = self.family.correct(p);
-        let score = if scored == 0 { 0.0 } else { sum / scored as f64 / self.law.null().unit() };
-        let (verdict, more_tokens) = self.verdict(corrected, scored);
-        Ok(Detection { verdict, p, corrected, score, evidence, more_tokens })
+        self.best_of(std::slice::from_ref(text), 1)
     }
 
-    fn verdict(&self, corrected: LogP, scored: u64) -> (Verdict, Option<u64>) {
+    /// Examines several readings of one document (as it is, normalised, with another beginning) and tells of the one that
+    /// speaks most for the mark. Its p-value is corrected for `readings` looks, or as many as are given if that is more:
+    /// a caller that compares detectors must name the most that any of them had.
+    ///
+    /// # Errors
+    /// As [`detect`](Self::detect).
+    pub fn best_of(&self, texts: &[Text<'_>], readings: u64) -> Result<Detection, DetectError> {
+        let readings = readings.max(texts.len() as u64);
+        let family = self.family.clone().times("readings of the text", readings);
+        let nothing = (0, LogP::ONE, Evidence::default());
+        let (reading, p, evidence) = texts.iter().enumerate().try_fold(
+            nothing,
+            |best, (reading, text)| -> Result<_, DetectError> {
+                let evidence = self.watermark.score_text(text);
+                let (sum, scored) = (evidence.sum(), evidence.scored() as u64);
+                let p = match &evidence.judgement {
+                    None => self.law.tail(sum, scored)?,
+                    Some(judgement) => tail::of_text(&judgement.law, sum)?,
+                };
+                Ok(if reading == 0 || p < best.1 { (reading, p, evidence) } else { best })
+            },
+        )?;
+        let corrected = family.correct(p);
+        let scored = evidence.scored() as u64;
+        let mean = if scored == 0 { 0.0 } else { evidence.sum() / scored as f64 };
+        let score = mean / self.law.null().unit();
+        let (verdict, more_tokens) = self.verdict(corrected, scored, readings);
+        Ok(Detection { verdict, p, corrected, family, reading, score, evidence, more_tokens })
+    }
+
+    fn verdict(&self, corrected: LogP, scored: u64, readings: u64) -> (Verdict, Option<u64>) {
         if corrected.log10() <= self.threshold_log10_p() {
             return (Verdict::Detected, None);
         }
-        match self.enough() {
+        match self.enough(readings) {
             Some(enough) if scored < enough => {
                 (Verdict::InsufficientEvidence, Some(enough - scored))
             }
@@ -137,11 +169,14 @@ impl Detector {
         }
     }
 
-    /// Scored tokens at which a text marked at the reference strength is detected half the time.
-    pub fn enough(&self) -> Option<u64> {
-        *self.enough.get_or_init(|| {
+    /// Scored tokens at which a text marked at the reference strength is detected half the time, where each document is
+    /// looked at in so many readings.
+    pub fn enough(&self, readings: u64) -> Option<u64> {
+        let mut known = self.enough.lock().unwrap_or_else(PoisonError::into_inner);
+        *known.entry(readings).or_insert_with(|| {
             let Reference { mean, sd, .. } = self.reference.as_ref()?;
-            let threshold = LogP::from_p(self.fpr / self.family.size()).ok()?;
+            let size = self.family.size() * readings as f64;
+            let threshold = LogP::from_p(self.fpr / size).ok()?;
             let alternative = Alternative::new(*mean, *sd).ok()?;
             alternative.tokens_needed(0.5, MOST_TOKENS, |n| self.law.critical(n, threshold))
         })

@@ -36,13 +36,21 @@ pub struct Row {
     pub tokens_total: usize,
     /// Tokens that count.
     pub tokens_scored: usize,
-    /// Tokens left out because they repeat a draw.
+    /// Tokens left out because they repeat a draw or its words.
     pub repeated: usize,
     /// What `log10_p_corrected` is compared with.
     pub threshold_log10_p: f64,
     /// About how many more tokens would do, where the verdict is `insufficient_evidence`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub more_tokens: Option<u64>,
+    /// How the text was read: with which beginning, and whether normalised.
+    pub reading: String,
+    /// Where ids were given: how many of them their own text does not encode to again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ids_lost_in_text: Option<usize>,
+    /// P(marked | text) under the user's prior and weights, of a Bayesian detector; never a p-value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posterior: Option<f64>,
     /// Marked passages.
     pub segments: Vec<Segment>,
     /// What the p-value is averaged over.
@@ -87,10 +95,10 @@ impl Row {
             score: found.score,
             tokens_total: found.evidence.total,
             tokens_scored: found.evidence.scored(),
-            repeated: found.evidence.repeated,
+            repeated: found.evidence.repeated + found.evidence.aliased,
             threshold_log10_p: detector.threshold_log10_p(),
             more_tokens: found.more_tokens,
-            family: detector.family().words(),
+            family: found.family.words(),
             ..Self::error(id, source, offset, profile, Vec::new())
         }
     }
@@ -121,6 +129,9 @@ impl Row {
             repeated: 0,
             threshold_log10_p: 0.0,
             more_tokens: None,
+            reading: String::new(),
+            ids_lost_in_text: None,
+            posterior: None,
             segments: Vec::new(),
             null: NULL.to_owned(),
             family: String::new(),

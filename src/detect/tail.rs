@@ -1,13 +1,18 @@
 //! The one place where a null law meets its tail function.
 
-use crate::schemes::Null;
-use crate::stats::{LogP, StatsError, WeightedBits, binomial_sf_ge, gamma_sf_ge, two_gamma_sf_ge};
+use crate::schemes::{Null, TextLaw};
+use crate::stats::{
+    LogP, StatsError, WeightedBits, binomial_sf_ge, gamma_sf_ge, hypergeometric_sf_ge,
+    maximal_counts_sf_ge, permutation_p, two_gamma_sf_ge,
+};
 
 /// The law of a text's total evidence under the null, made once for a mark.
 #[derive(Debug)]
 pub struct Law {
     null: Null,
     weighted: Option<WeightedBits>,
+    /// The law that is widened.
+    inner: Option<Box<Self>>,
 }
 
 impl Law {
@@ -20,7 +25,11 @@ impl Law {
             Null::WeightedBits { weights } => Some(WeightedBits::from_integers(weights)?),
             _ => None,
         };
-        Ok(Self { null, weighted })
+        let inner = match &null {
+            Null::Widened { law, .. } => Some(Box::new(Self::new((**law).clone())?)),
+            _ => None,
+        };
+        Ok(Self { null, weighted, inner })
     }
 
     /// The law of one token's evidence.
@@ -36,17 +45,28 @@ impl Law {
         if scored == 0 {
             return Ok(LogP::ONE);
         }
+        if let Some(law) = &self.inner {
+            return law.tail(narrowed(&self.null, law.null(), sum, scored as f64), scored);
+        }
         match (&self.null, &self.weighted) {
             (_, Some(weighted)) => weighted.sf_ge(sum, scored),
             (Null::Binomial { trials, p }, _) => {
                 binomial_sf_ge(sum as u64, scored * u64::from(*trials), *p)
             }
+            (&Null::Hypergeometric { population, marked }, _) => {
+                // An id outside the vocabulary is never marked: counting it as a draw only raises p.
+                let (population, marked) = (u64::from(population), u64::from(marked));
+                hypergeometric_sf_ge(sum as u64, population, marked, scored.min(population))
+            }
+            // Tokens say nothing alone: only a whole text's law can.
+            (Null::OfText, _) => Ok(LogP::ONE),
             (Null::Lists { p }, _) => lists_sf_ge(sum as u64, scored, *p),
             (Null::Exponential, _) => gamma_sf_ge(sum, scored as f64),
             (Null::TwoExponentials { alpha }, _) => two_gamma_sf_ge(sum, scored, *alpha),
             (Null::WeightedBits { weights }, None) => {
                 WeightedBits::from_integers(weights)?.sf_ge(sum, scored)
             }
+            (Null::Widened { .. }, _) => Self::new(self.null.clone())?.tail(sum, scored),
         }
     }
 
@@ -58,13 +78,51 @@ impl Law {
             Null::Binomial { trials, .. } => {
                 smallest_whole(scored * u64::from(*trials), significant)
             }
+            Null::Hypergeometric { marked, .. } => {
+                smallest_whole(scored.min(u64::from(*marked)), significant)
+            }
             Null::WeightedBits { weights } => {
                 smallest_whole(scored * weights.iter().sum::<u64>(), significant)
             }
+            Null::Widened { law, .. } => {
+                smallest_whole((scored as f64 * law.unit()) as u64, significant)
+            }
+            Null::OfText => f64::INFINITY,
             Null::Lists { .. } => smallest_whole(scored, significant),
             Null::Exponential | Null::TwoExponentials { .. } => {
                 smallest_real(MOST_EXPONENTIAL * scored as f64, significant)
             }
+        }
+    }
+}
+
+/// The sum of `law` that is as rare as `sum` is under `law` moved to `mean` and widened, or less rare: sums below the mean
+/// are not narrowed, and fractions are dropped.
+fn narrowed(widened: &Null, law: &Null, sum: f64, scored: f64) -> f64 {
+    let mut above = sum - scored * widened.mean();
+    if let Null::Widened { variance, growth, .. } = widened
+        && above > 0.0
+    {
+        above /= (variance + growth * scored).sqrt();
+    }
+    (scored * law.mean() + above).floor().clamp(0.0, scored * law.unit())
+}
+
+/// P(statistic ≥ `sum`) under the law of a text that was judged as a whole.
+pub(super) fn of_text(law: &TextLaw, sum: f64) -> Result<LogP, StatsError> {
+    match law {
+        TextLaw::Nothing => Ok(LogP::ONE),
+        TextLaw::MaximalCounts { tokens, colours } => {
+            maximal_counts_sf_ge(sum as u64, tokens, colours)
+        }
+        &TextLaw::Alignments { at_least, draws, alignments, terms } => {
+            let rank = permutation_p(at_least, draws)?;
+            if alignments == 0 {
+                return Ok(rank);
+            }
+            // Two valid p-values of one text: twice the smaller is one.
+            let union = gamma_sf_ge(sum, terms as f64)?.times(alignments as f64);
+            Ok(rank.min(union).times(2.0))
         }
     }
 }

@@ -138,7 +138,10 @@ fn every_scheme_goes_the_whole_way() {
     let home = Home::new();
     home.ok(&["key", "new", "house"]);
     for scheme in touchmark::schemes::Spec::NAMES {
-        home.ok(&["profile", "new", scheme, "--scheme", scheme, "--key", "house"]);
+        // Schemes of other engines want keys of another form.
+        let own = touchmark::schemes::Spec::usual(scheme).unwrap().key_numbers().is_none();
+        let key: &[&str] = if own { &["--key", "house"] } else { &[] };
+        home.ok(&[&["profile", "new", scheme, "--scheme", scheme], key].concat());
         let text = home.ok(&[
             "generate",
             "-p",
@@ -159,13 +162,16 @@ fn every_scheme_goes_the_whole_way() {
             let rows = home.rows(&[&file, "--profile", "all", "--model", "bundled"]);
             let found: Vec<&Value> =
                 rows.iter().filter(|row| row["verdict"] == "detected").collect();
+            let all = touchmark::schemes::Spec::NAMES.len();
             assert_eq!(
                 (rows.len(), found.len(), &found[0]["profile"]),
-                (5, 1, &Value::from(*scheme))
+                (all, 1, &Value::from(*scheme))
             );
             let [p, corrected] =
                 ["log10_p", "log10_p_corrected"].map(|field| found[0][field].as_f64().unwrap());
-            assert!((corrected - p - 5_f64.log10()).abs() < 1e-9);
+            // And for the beginnings that are tried, two with some schemes.
+            let paid = 10_f64.powf(corrected - p).round() as usize;
+            assert!(paid == all || paid == 2 * all, "{paid}");
         }
     }
 }
@@ -497,4 +503,40 @@ fn a_large_text_is_read() {
     assert!(row["tokens_total"].as_u64().unwrap() > 2_000_000, "{row}");
     assert_eq!(row["verdict"], "insufficient_evidence");
     assert!(row["tokens_scored"].as_u64().unwrap() < 40, "{row}");
+}
+
+#[test]
+fn a_bayesian_detector_adds_its_posterior() {
+    let home = Home::new();
+    let parameters = ["--scheme", "synthid-text", "--set", "depth=2", "--repeats", "single-turn"];
+    home.ok(&[&["profile", "new", "text"], &parameters[..]].concat());
+    home.ok(&["profile", "new", "lists", "--scheme", "kgw"]);
+    let weights = |beta: &str, delta: &str| {
+        format!(
+            r#"{{"prior":[0.25],"likelihood_model_watermarked.beta":{beta},"likelihood_model_watermarked.delta":{delta}}}"#
+        )
+    };
+    home.write("weights.json", weights("[[[-2.5,-2.5]]]", "[[[[0,0],[0,0]]]]"));
+    home.write("torn.json", weights("[[[-2.5,-2.5]]]", "[[[[0,0]]]]"));
+    home.write("deep.json", weights("[[[0]]]", "[[[[0]]]]"));
+    home.write("short.txt", "One");
+    home.write("long.txt", "The ship came in at dawn, and nobody on the quay had slept.");
+
+    let read = |file: &str| {
+        let rows = home.rows(&["--profile", "text", "--bayesian", "weights.json", file]);
+        rows[0]["posterior"].as_f64().unwrap()
+    };
+    assert!((read("short.txt") - 0.25).abs() < 1e-12);
+    let posterior = read("long.txt");
+    assert!(posterior > 0.0 && posterior < 1.0 && (posterior - 0.25).abs() > 1e-6, "{posterior}");
+    let plain = home.rows(&["--profile", "text", "long.txt"]);
+    assert!(plain[0].get("posterior").is_none());
+
+    let refused = |profile: &str, file: &str, parts: &[&str]| {
+        home.refused(&["detect", "--profile", profile, "--bayesian", file, "long.txt"], parts);
+    };
+    refused("lists", "weights.json", &["lists", "synthid-text", "kgw"]);
+    refused("text", "deep.json", &["1 layers", "profile has 2"]);
+    refused("text", "torn.json", &["torn.json", "delta", "depth"]);
+    refused("text", "none.json", &["none.json"]);
 }
