@@ -9,7 +9,7 @@ pub struct Law {
     null: Null,
     weighted: Option<WeightedBits>,
     /// The law that is widened.
-    inner: Option<Box<Law>>,
+    inner: Option<Box<Self>>,
 }
 
 impl Law {

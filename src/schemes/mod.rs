@@ -209,7 +209,7 @@ pub enum Null {
     /// above its mean counts as one of `law` that many of its own, narrower, deviations above the mean.
     Widened {
         /// The law, on whole numbers.
-        law: Box<Null>,
+        law: Box<Self>,
         /// Mean of one token's evidence.
         mean: f64,
         /// Variance of a short sum in units of that of `law`, 1 or more.

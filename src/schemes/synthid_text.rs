@@ -92,7 +92,7 @@ impl SynthIdText {
         let base = Self::default();
         let weighting = Weighting::WeightedMean;
         let odd_table = Some(10_007);
-        let iv = Self { hash: SynthIdHash::Iv, ..base.clone() };
+        let iv = Self { hash: SynthIdHash::Iv, ..base };
         vec![
             base.clone(),
             Self { ngram_len: 3, depth: 9, sampling_table_size: odd_table, ..base.clone() },
