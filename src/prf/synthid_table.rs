@@ -240,11 +240,11 @@ mod tests {
         assert_eq!(words[..500], plain);
     }
 
-    /// N-grams whose names differ never read one entry. Of those whose names agree most do, under some of 60 keys: all where
-    /// N is a power of two, else about two in three, as only one of the two ways to wrap can happen.
+    /// N-grams whose names differ never read one entry. Of those whose names agree some do, under at least one of 60 keys:
+    /// all where N is a power of two; else not those that would have to wrap in the direction in which they cannot.
     #[test]
     fn names_tell_which_ngrams_share_entries() {
-        for (size, least) in [(64, 1.0), (61, 0.5), (100, 0.5)] {
+        for (size, least) in [(64, 1.0), (61, 0.4), (100, 0.4)] {
             let keys: Vec<u64> = (1..=60).map(|i| fold(fold(i, 77), i)).collect();
             let function = SynthIdTable::new(&keys, size, 3);
             let index = |hash: u64, key| (fold(hash, key) as i64).rem_euclid(i64::from(size));
