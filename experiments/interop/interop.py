@@ -178,24 +178,25 @@ def agreement(group, reading, tool, ours):
     """How many texts both sides count alike, and how far their numbers lie apart.
 
     Of transformers' two ways of counting the one that counts an n-gram once is compared. A text of unknown beginning may be
-    read here as a whole answer, with more tokens than the tool has: these are counted apart.
+    read here as a whole answer, with more tokens than the tool has: these are not compared.
     """
     once = "_once" if "kgw" in group.mark else ""
     whole, same, apart, scores, logs = 0, 0, 0, [], []
     for row in group.rows:
         theirs, own = tool[group.mark, reading][row["id"]], ours[group.mark, reading][row["id"]]
         difference = own["tokens_scored"] - theirs["scored" + once]
-        if difference and "prompt" not in reading and own["reading"] == WHOLE:
+        if "prompt" not in reading and own["reading"] == WHOLE:
             whole += 1
             continue
         apart = max(apart, abs(difference))
         if difference == 0:
             same += 1
-            scores.append(own["score"] * own["tokens_scored"] - theirs["score" + once])
+            mean = theirs["mean"] if "mean" in theirs else theirs["score" + once] / max(theirs["scored" + once], 1)
+            scores.append(own["score"] - mean)
             logs.append(own["log10_p"] - theirs["log10_p" + once])
     return {
         "texts": len(group.rows), "read_as_whole_answer": whole, "counts_equal": same, "largest_count_difference": apart,
-        "score_ours_minus_theirs": [min(scores), max(scores)] if scores else None,
+        "mean_score_ours_minus_theirs": [min(scores), max(scores)] if scores else None,
         "log10_p_ours_minus_theirs": [min(logs), max(logs)] if logs else None,
     }
 
@@ -259,11 +260,11 @@ def markdown(results):
         for reading, found in row.get("agreement", {}).items():
             cells.append(start(row) + [
                 reading, found["counts_equal"], found["read_as_whole_answer"], found["largest_count_difference"],
-                spread(found["score_ours_minus_theirs"]), spread(found["log10_p_ours_minus_theirs"]),
+                spread(found["mean_score_ours_minus_theirs"]), spread(found["log10_p_ours_minus_theirs"]),
             ])
     head = [
         "mark", "marked by", "texts", "read", "counts equal", "read as whole answers", "else at most apart by",
-        "score, ours − theirs", "log10 p, ours − theirs",
+        "mean score, ours − theirs", "log10 p, ours − theirs",
     ]
     yield from table(head, cells)
 

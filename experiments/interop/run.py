@@ -111,7 +111,8 @@ def main():
     packages(interpreter)
     vllm()
     synthid_head()
-    environment = {**os.environ, "INTEROP_CACHE": str(CACHE), "TOKENIZERS_PARALLELISM": "false", "JAX_PLATFORMS": "cpu"}
+    quiet = {"TOKENIZERS_PARALLELISM": "false", "JAX_PLATFORMS": "cpu", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, **quiet, "INTEROP_CACHE": str(CACHE)}
     subprocess.run([interpreter, HERE / "interop.py", *sys.argv[1:]], check=True, env=environment)
 
 
