@@ -26,7 +26,7 @@ fn decode(
 ) -> Result<(), LmError> {
     let mut next: Vec<[TokenId; 1]> = vec![[5]; seqs.len()];
     let mut outputs: Vec<Vec<TokenId>> = vec![Vec::with_capacity(TOKENS); seqs.len()];
-    let mut embedders: Vec<_> = seqs.iter().map(|_| mark.map(Watermark::embedder)).collect();
+    let mut embedders: Vec<_> = seqs.iter().map(|_| mark.map(|mark| mark.embedder(&[]))).collect();
     let mut samplers: Vec<Sampler> =
         (0..seqs.len() as u64).filter_map(|s| Sampler::new(sampling, s).ok()).collect();
     for &seq in seqs {

@@ -3,7 +3,10 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use touchmark::keys::Key;
-use touchmark::schemes::{Gumbel, Kgw, KgwSeeding, Spec, SynthId, Unigram, Weighting};
+use touchmark::schemes::{
+    Gumbel, Kgw, KgwSeeding, SglangGumbel, Spec, SynthId, SynthIdHash, SynthIdText, Unigram,
+    VllmGumbel, Weighting,
+};
 use touchmark::tokens::{TokenId, TokenizerHash};
 use touchmark::watermark::{Repeats, Vocabulary, Watermark};
 
@@ -20,6 +23,7 @@ fn score(c: &mut Criterion) {
     let mut group = c.benchmark_group("score");
     group.throughput(Throughput::Elements(ids.len() as u64));
     let kgw = |context_width, seeding| Spec::Kgw(Kgw { context_width, seeding, ..Kgw::default() });
+    let text = |hash| Spec::SynthIdText(SynthIdText { hash, ..SynthIdText::default() });
     for (name, spec) in [
         ("kgw left h=2", kgw(2, KgwSeeding::Left)),
         ("kgw min h=4", kgw(4, KgwSeeding::Min)),
@@ -27,19 +31,33 @@ fn score(c: &mut Criterion) {
         ("unigram", Spec::Unigram(Unigram::default())),
         ("gumbel h=4", Spec::Gumbel(Gumbel::default())),
         ("gumbel dual h=4", Spec::Gumbel(Gumbel { alpha: Some(0.1), ..Gumbel::default() })),
+        ("synthid-text table m=30", Spec::SynthIdText(SynthIdText::default())),
+        ("synthid-text iv m=30", text(SynthIdHash::Iv)),
         ("synthid m=30 mean", Spec::SynthId(SynthId::default())),
         (
             "synthid m=30 weighted",
             Spec::SynthId(SynthId { weighting: Weighting::WeightedMean, ..SynthId::default() }),
         ),
+        ("vllm-gumbel h=4", Spec::VllmGumbel(VllmGumbel::default())),
+        (
+            "vllm-gumbel dual h=4",
+            Spec::VllmGumbel(VllmGumbel { alpha: Some(0.1), ..VllmGumbel::default() }),
+        ),
+        ("sglang-gumbel h=4", Spec::SglangGumbel(SglangGumbel::default())),
+        (
+            "sglang-gumbel two keys h=4",
+            Spec::SglangGumbel(SglangGumbel {
+                mixing_probability: Some(0.5),
+                ..SglangGumbel::default()
+            }),
+        ),
     ] {
-        let mark = Watermark::new(
-            &Key::take(&mut [1; 32]),
-            spec.prf(),
-            &spec,
-            &vocabulary,
-            Repeats::ScoreOnce,
-        );
+        let key = match spec.key_numbers() {
+            None => Ok(Key::take(&mut [1; 32])),
+            Some(count) => Key::of_numbers((100..).take(count).collect()),
+        };
+        let Ok(key) = key else { continue };
+        let mark = Watermark::new(&key, spec.prf(), &spec, &vocabulary, Repeats::ScoreOnce);
         let Ok(mark) = mark else { continue };
         group.bench_function(name, |b| b.iter(|| mark.score(black_box(&ids)).sum()));
     }

@@ -1,4 +1,4 @@
-"""Writes the tables of the manual (src/manual/power.md, key_spread.md) and of the README from the experiments' results.
+"""Writes the tables of the manual (src/manual/power.md, key_spread.md, peer_rates.md) and of the README from the experiments' results.
 Run after an experiment: python3 experiments/tables.py. No number in them is typed by hand."""
 
 import json
@@ -31,6 +31,23 @@ def key_spread():
     (manual / "key_spread.md").write_text("\n".join(lines) + "\n")
 
 
+def peer_rates():
+    """Realised rates of p <= 0.001 by kind of text; what exceeds any level by more than chance is marked."""
+    results = json.loads((root / "peer_p_values/results.json").read_text())
+    rows = [row for row in results["rows"] if not row["rule"] and row["pairs"] == results["rows"][0]["pairs"]]
+    sets = list(dict.fromkeys(row["texts"] for row in rows))
+    at = {(row["evidence"], row["tool"], row["statistic"], row["texts"]): row for row in rows}
+    lines = [f"| tool | p-value | {' | '.join(sets)} |", "|---|---|" + "---:|" * len(sets)]
+    for evidence, tool, statistic in dict.fromkeys(key[:3] for key in at):
+        cells = []
+        for texts in sets:
+            row = at[evidence, tool, statistic, texts]
+            rate = next(rate["rate"] for rate in row["rates"] if rate["nominal"] == 1e-3)
+            cells.append(f"{100 * rate:.3f} %" + (" ×" if row["exceeds"] else ""))
+        lines.append(f"| {tool} | {statistic} ({evidence}) | " + " | ".join(cells) + " |")
+    (manual / "peer_rates.md").write_text("\n".join(lines) + "\n")
+
+
 rows = json.loads((root / "power/results.json").read_text())["rows"]
 (manual / "power.md").write_text(power(rows, list(dict.fromkeys(row["scheme"] for row in rows))))
 readme = root.parent / "README.md"
@@ -39,3 +56,4 @@ after = rest.split("<!-- /power -->", 1)[1]
 chosen = ["kgw h=2 (default)", "unigram", "sweet 0.9 nats", "gumbel h=4", "synthid m=30"]
 readme.write_text(before + "<!-- power -->\n" + power(rows, chosen) + "<!-- /power -->" + after)
 key_spread()
+peer_rates()

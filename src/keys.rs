@@ -98,7 +98,7 @@ impl Key {
         }
     }
 
-    /// The numbers of a key of another engine. For the PRF and the keyring only.
+    /// The numbers of a key of another engine. For the PRF, the keyring and its engine's configuration only.
     pub(crate) fn numbers(&self) -> Option<&[u64]> {
         match &self.0 {
             Material::Own(_) => None,

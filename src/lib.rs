@@ -50,6 +50,7 @@
 
 pub mod gguf;
 pub mod keys;
+pub mod normalise;
 pub mod stats;
 pub mod tokens;
 

@@ -10,10 +10,11 @@ use std::hash::{BuildHasherDefault, Hasher};
 use serde::{Deserialize, Serialize};
 
 use crate::keys::Key;
-use crate::payload::Decoded;
 use crate::prf::{Draw, Prf, PrfVariant, Purpose, SeedId, Seeding, Start};
 use crate::sampling::{Candidates, Noise};
-use crate::schemes::{Memory, Null, Payload, Pick, Reading, Spec, SpecError, Stage};
+use crate::schemes::{
+    Judgement, Memory, Noted, Null, Payload, Pick, Sequence, Spec, SpecError, Stage,
+};
 use crate::tokens::{TokenId, TokenizerHash};
 
 /// What is done about positions whose draw was seen before in the same answer.
@@ -27,6 +28,10 @@ pub enum Repeats {
     ScoreOnce,
     /// Generation leaves a repeated seed unmarked; the scorer counts the first occurrence of each seed.
     SingleTurn,
+    /// The same, and generation takes the prompt for a part of the answer: a seed whose ids stand in the prompt counts as
+    /// used, and the answer's first tokens, whose contexts would reach into the prompt, stay unmarked. Of several turns of a
+    /// conversation each context is so marked once.
+    AllTurns,
 }
 
 /// The tokens a mark is bound to: ids mean something only under one tokenizer, words only below one V.
@@ -47,6 +52,7 @@ pub struct Watermark {
     spec: Spec,
     repeats: Repeats,
     null: Null,
+    vocab_size: u32,
     special: Vec<TokenId>,
 }
 
@@ -77,8 +83,9 @@ impl Watermark {
                 Prf::new(key, &purpose, scheme.seeding())?
             }
         };
-        let (null, special) = (scheme.null(vocabulary.size), vocabulary.special.clone());
-        Ok(Self { prf, spec: spec.clone(), repeats, null, special })
+        let null = scheme.null_under(prf.layers().as_ref(), vocabulary.size);
+        let special = vocabulary.special.clone();
+        Ok(Self { prf, spec: spec.clone(), repeats, null, vocab_size: vocabulary.size, special })
     }
 
     /// The scheme and its parameters.
@@ -91,27 +98,27 @@ impl Watermark {
         &self.null
     }
 
+    /// The beginnings that a text of unknown beginning is to be scored with; all of them are looks to be paid for.
+    pub fn starts(&self) -> &'static [Start<'static>] {
+        self.prf.starts()
+    }
+
     /// Fresh state for marking one answer to a prompt; of a mark that carries messages, with message 0.
     pub fn embedder(&self, prompt: &[TokenId]) -> Embedder<'_> {
         let history = self.prf.lead(Start::Answer { prompt });
-        let seen = Marking::new(self.repeats, self.spec.scheme().memory());
-        let payload = self.spec.scheme().payload().map(|payload| (payload, 0));
-        Embedder { watermark: self, payload, seen, lead: history.len(), history }
+        let mut seen = Marking::new(self.repeats, self.spec.scheme().memory());
+        let mut turns = Vec::new();
+        if self.repeats == Repeats::AllTurns {
+            for end in 0..prompt.len() {
+                seen.note(self.prf.at(&prompt[..end]));
+            }
+            let width = self.prf.seeding().width();
+            turns.extend_from_slice(&prompt[prompt.len().saturating_sub(width)..]);
+        }
+        Embedder { watermark: self, payload: None, seen, lead: history.len(), history, turns }
     }
 
-    /// The same, with a message.
-    ///
-    /// # Errors
-    /// [`SpecError::CarriesNoMessage`], or [`SpecError::Message`] for one that does not fit.
-    pub fn embedder_with(
-        &self,
-        prompt: &[TokenId],
-        message: u64,
-    ) -> Result<Embedder<'_>, SpecError> {
-        self.embedder(prompt).with_message(message)
-    }
-
-    /// k, the length of the messages that the mark carries, if any.
+    /// k, the length of the messages that the mark carries, if it carries any of the caller's choice.
     pub fn payload_bits(&self) -> Option<u32> {
         self.spec.scheme().payload().map(|payload| payload.bits())
     }
@@ -120,7 +127,7 @@ impl Watermark {
         let payload = self.spec.scheme().payload().ok_or(SpecError::CarriesNoMessage)?;
         let bits = payload.bits();
         if bits < 64 && message >> bits != 0 {
-            return Err(SpecError::Message { bits });
+            return Err(SpecError::LongMessage { bits });
         }
         Ok(payload)
     }
@@ -130,63 +137,79 @@ impl Watermark {
         self.score_text(&Text::of(tokens))
     }
 
-    /// Scores a text; of a mark that carries messages, for message 0.
+    /// Scores a text. Of a mark that carries messages, for any message.
     pub fn score_text(&self, text: &Text<'_>) -> Evidence {
         let scheme = self.spec.scheme();
-        self.visit(text, |draw, token| scheme.evidence(draw, token))
+        self.score_by(text, scheme.sequence(), |draw, token| scheme.evidence(draw, token))
     }
 
-    /// Scores a text for a message. The law of the evidence is that of a mark without messages when the message was fixed
-    /// before the text; of one that was found by looking at all 2^k, p must be multiplied by 2^k.
+    /// Scores a text for one message that was fixed before the text: with the law, and the power, of a mark without messages.
     ///
     /// # Errors
-    /// As [`embedder_with`](Self::embedder_with).
+    /// [`SpecError::CarriesNoMessage`], or [`SpecError::LongMessage`] for one that does not fit.
     pub fn score_message(&self, text: &Text<'_>, message: u64) -> Result<Evidence, SpecError> {
         let payload = self.payload_for(message)?;
-        Ok(self.visit(text, |draw, token| payload.evidence(message, draw, token)))
+        Ok(self.score_by(text, None, |draw, token| payload.evidence(message, draw, token)))
     }
 
-    /// What a text says of all messages; `None` of a mark that carries none.
-    pub fn read_payload(&self, text: &Text<'_>) -> Option<Box<dyn Reading>> {
-        let payload = self.spec.scheme().payload()?;
-        let mut reader = payload.reader();
-        self.visit(text, |draw, token| {
-            reader.read(draw, token);
-            0.0
-        });
-        Some(reader.finish())
-    }
-
-    /// The likeliest message of a text; `None` of a mark that carries none. A text without a message has one, too: see its
-    /// probability, and [`Reading::ln_e`] for whether there is one at all.
-    pub fn decode(&self, text: &Text<'_>) -> Option<Decoded> {
-        Some(self.read_payload(text)?.decode())
-    }
-
-    /// The evidence that `value` gives of each position that counts.
-    fn visit(&self, text: &Text<'_>, mut value: impl FnMut(&Draw<'_>, TokenId) -> f64) -> Evidence {
+    fn score_by(
+        &self,
+        text: &Text<'_>,
+        sequence: Option<&dyn Sequence>,
+        value: impl Fn(&Draw<'_>, TokenId) -> f64,
+    ) -> Evidence {
         let Text { ids: tokens, start, entropies } = *text;
         let scheme = self.spec.scheme();
         let floor = scheme.entropy_floor();
         let mut seen = Scored::new(self.repeats, tokens.len());
+        let mut noted = Noted::default();
         let mut evidence = Evidence { total: tokens.len(), ..Evidence::default() };
         evidence.positions.reserve(tokens.len());
         evidence.values.reserve(tokens.len());
         self.prf.walk(start, tokens, scheme.streams(), |position, draw| {
             let token = tokens[position];
-            if self.special.contains(&token) {
+            if self.special.contains(&token) || !draw.is_keyed(token) {
                 return;
             }
             if !passes(floor, || entropies.get(position).copied().unwrap_or(0.0)) {
                 evidence.gated += 1;
-            } else if seen.counts(draw.seed_id(token), token) {
-                evidence.positions.push(position as u32);
-                evidence.values.push(value(draw, token));
-            } else {
-                evidence.repeated += 1;
+                return;
             }
+            let again = sequence.is_some_and(Sequence::repeats_count);
+            if !again && !seen.counts(draw.seed_id(token), token) {
+                evidence.repeated += 1;
+                return;
+            }
+            if !again && seen.shares_words(draw.names(token)) {
+                evidence.aliased += 1;
+                return;
+            }
+            match sequence {
+                None => evidence.values.push(value(draw, token)),
+                Some(sequence) if sequence.note(draw, token, &mut noted.words) => {
+                    noted.tokens.push(token);
+                }
+                Some(_) => return,
+            }
+            evidence.positions.push(position as u32);
         });
+        if let Some(sequence) = sequence {
+            let judgement = sequence.judge(&noted, self.vocab_size);
+            evidence.values.clone_from(&judgement.values);
+            evidence.judgement = Some(judgement);
+        }
         evidence
+    }
+
+    /// Calls `visit(position, repeated, draw)` for every position of a text that has a draw, where `repeated` says whether
+    /// marking by the rule [`Repeats::SingleTurn`] would have left it out: it replays what a generator remembers, while
+    /// [`score_text`](Self::score_text) counts a draw once however long ago it was.
+    pub fn replay(&self, text: &Text<'_>, mut visit: impl FnMut(usize, bool, &Draw<'_>)) {
+        let scheme = self.spec.scheme();
+        let mut seen = Marking::new(Repeats::SingleTurn, scheme.memory());
+        self.prf.walk(text.start, text.ids, scheme.streams(), |position, draw| {
+            visit(position, seen.repeats(draw), draw);
+        });
     }
 }
 
@@ -225,9 +248,10 @@ pub fn check(spec: &Spec, repeats: Repeats, variant: PrfVariant) -> Result<(), S
         return Err(SpecError::Variant { scheme, needed, got });
     }
     match (repeats, spec.scheme().seeding()) {
-        (Repeats::SingleTurn, Seeding::Fixed | Seeding::SelfAnchored { .. }) => {
-            Err(SpecError::SingleTurnNeedsContext)
-        }
+        (
+            Repeats::SingleTurn | Repeats::AllTurns,
+            Seeding::Fixed | Seeding::SelfAnchored { .. },
+        ) => Err(SpecError::SingleTurnNeedsContext),
         _ => Ok(()),
     }
 }
@@ -243,8 +267,12 @@ pub struct Evidence {
     pub total: usize,
     /// Positions left out because they repeat a draw.
     pub repeated: usize,
+    /// Positions left out because they read the same words as another, though their draws differ: see [`Draw::names`].
+    pub aliased: usize,
     /// Positions left out because the model's entropy was too low or unknown.
     pub gated: usize,
+    /// What a scheme that judges whole texts made of it.
+    pub judgement: Option<Judgement>,
 }
 
 impl Evidence {
@@ -263,22 +291,22 @@ impl Evidence {
 #[derive(Debug)]
 pub struct Embedder<'a> {
     watermark: &'a Watermark,
-    /// How a message is carried, and which.
     payload: Option<(Box<dyn Payload + 'a>, u64)>,
     seen: Marking,
     /// What draws may read: the lead, then the answer so far.
     history: Vec<TokenId>,
     lead: usize,
+    /// The prompt's last ids, where contexts that reach into it count as used.
+    turns: Vec<TokenId>,
 }
 
 impl Embedder<'_> {
-    /// The same with a message.
+    /// The same, carrying a message instead of message 0.
     ///
     /// # Errors
-    /// As [`Watermark::embedder_with`].
+    /// [`SpecError::CarriesNoMessage`], or [`SpecError::LongMessage`] for one that does not fit.
     pub fn with_message(self, message: u64) -> Result<Self, SpecError> {
-        let payload = self.watermark.payload_for(message)?;
-        Ok(Self { payload: Some((payload, message)), ..self })
+        Ok(Self { payload: Some((self.watermark.payload_for(message)?, message)), ..self })
     }
 
     /// Where in a step [`mark`](Self::mark) is to be called.
@@ -309,6 +337,9 @@ impl Embedder<'_> {
         noise: &mut Noise,
     ) -> Marked {
         self.remember(output);
+        if self.reaches_back(output) {
+            return Marked::No(Unmarked::Start);
+        }
         let (scheme, start) = (self.watermark.spec.scheme(), Start::Answer { prompt: &[] });
         let Some(draw) = self.watermark.prf.at_start(&self.history, start) else {
             return Marked::No(Unmarked::Start);
@@ -320,6 +351,10 @@ impl Embedder<'_> {
         if self.seen.repeats(&draw) {
             return Marked::No(Unmarked::Repeated);
         }
+        if scheme.declines(candidates) {
+            return Marked::No(Unmarked::LowEntropy);
+        }
+        self.seen.marked(&draw);
         if candidates.len() < 2 {
             return Marked::No(Unmarked::NoChoice);
         }
@@ -327,6 +362,17 @@ impl Embedder<'_> {
             Some((payload, message)) => payload.embed(*message, &draw, candidates, noise),
             None => scheme.embed(&draw, candidates, noise),
         })
+    }
+
+    /// Whether the context of the step after `output` would reach into the prompt, where that counts as used.
+    fn reaches_back(&mut self, output: &[TokenId]) -> bool {
+        let prf = &self.watermark.prf;
+        let reaches =
+            self.watermark.repeats == Repeats::AllTurns && output.len() < prf.seeding().width();
+        if reaches {
+            self.seen.note(prf.at(&[&self.turns, output].concat()));
+        }
+        reaches
     }
 
     /// Adds what is new of the answer.
@@ -372,20 +418,60 @@ fn passes(floor: Option<f64>, entropy: impl FnOnce() -> f64) -> bool {
 struct Scored {
     rule: Repeats,
     set: HashSet<(u64, TokenId), BuildHasherDefault<SeedHasher>>,
+    names: Names,
 }
 
 impl Scored {
     fn new(rule: Repeats, capacity: usize) -> Self {
         let set = HashSet::with_capacity_and_hasher(capacity, BuildHasherDefault::default());
-        Self { rule, set }
+        Self { rule, set, names: Names::default() }
+    }
+
+    /// Whether a position that counts so far reads the same words.
+    fn shares_words(&mut self, names: Option<[u64; 3]>) -> bool {
+        let Some([own, others @ ..]) = names else { return false };
+        let known = others.iter().any(|&name| name != own && self.names.contains(name));
+        known || !self.names.insert(own)
     }
 
     /// Whether this (seed, token) counts, being new.
     fn counts(&mut self, seed: SeedId, token: TokenId) -> bool {
         match self.rule {
             Repeats::ScoreOnce => self.set.insert((seed.0, token)),
-            Repeats::SingleTurn => self.set.insert((seed.0, 0)),
+            Repeats::SingleTurn | Repeats::AllTurns => self.set.insert((seed.0, 0)),
         }
+    }
+}
+
+/// Names of words that were read. Small ones, which are the usual, are bits of an array.
+#[derive(Debug, Default)]
+struct Names {
+    small: Vec<u64>,
+    others: HashSet<u64, BuildHasherDefault<SeedHasher>>,
+}
+
+impl Names {
+    const SMALL: u64 = 1 << 16;
+
+    fn contains(&self, name: u64) -> bool {
+        if name >= Self::SMALL {
+            return self.others.contains(&name);
+        }
+        self.small.get((name / 64) as usize).is_some_and(|word| word >> (name % 64) & 1 == 1)
+    }
+
+    /// Whether the name is new.
+    fn insert(&mut self, name: u64) -> bool {
+        if name >= Self::SMALL {
+            return self.others.insert(name);
+        }
+        if self.small.is_empty() {
+            self.small.resize((Self::SMALL / 64) as usize, 0);
+        }
+        let Some(word) = self.small.get_mut((name / 64) as usize) else { return true };
+        let new = *word >> (name % 64) & 1 == 0;
+        *word |= 1 << (name % 64);
+        new
     }
 }
 
@@ -403,22 +489,42 @@ impl Marking {
         Self { rule, memory, recent: VecDeque::new(), counts: HashMap::default() }
     }
 
-    /// Whether the step must stay unmarked, its seed having been used; it is remembered either way.
+    /// Whether the step must stay unmarked, its seed having been used. Remembers it, unless marked ones alone are.
     fn repeats(&mut self, draw: &Draw<'_>) -> bool {
         if self.rule == Repeats::ScoreOnce {
             return false;
         }
         let seed = draw.seed_id(0).0;
-        let count = self.counts.entry(seed).or_default();
-        *count += 1;
-        let repeats = *count > 1;
+        let used = self.counts.contains_key(&seed);
+        if let Memory::Marked(most) = self.memory {
+            return used || self.counts.len() >= most;
+        }
+        self.remember(seed);
+        used
+    }
+
+    /// Remembers a marked step where [`repeats`](Self::repeats) did not.
+    fn marked(&mut self, draw: &Draw<'_>) {
+        if self.rule != Repeats::ScoreOnce && matches!(self.memory, Memory::Marked(_)) {
+            self.remember(draw.seed_id(0).0);
+        }
+    }
+
+    /// Takes the draw of an unmarked position for used.
+    fn note(&mut self, draw: Option<Draw<'_>>) {
+        if let Some(draw) = draw {
+            self.remember(draw.seed_id(0).0);
+        }
+    }
+
+    fn remember(&mut self, seed: u64) {
+        *self.counts.entry(seed).or_default() += 1;
         if let Memory::Positions(positions) = self.memory {
             self.recent.push_back(seed);
             if self.recent.len() > positions {
                 self.forget();
             }
         }
-        repeats
     }
 
     fn forget(&mut self) {

@@ -1,7 +1,7 @@
 """Measures decoding of this engine beside transformers and llama.cpp, in turns, and prints a table.
 
 Run: cargo build --release --example decode_peers
-     python experiments/decode_peers/run.py FOLDER [LLAMA_BATCHED_BENCH] [--rounds N] [--models 28m,500m]
+     python experiments/decode_peers/run.py FOLDER [LLAMA_BATCHED_BENCH] [--rounds N] [--models 28m,500m] [--forms f32,q8_0,q4_k_s]
 
 FOLDER is what models.py made; the Python that runs this needs torch and transformers.
 """
@@ -45,11 +45,12 @@ def main():
     parser.add_argument("bench", nargs="?")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--models", default="28m,500m")
+    parser.add_argument("--forms", default="f32,q8_0,q4_k_s")
     options = parser.parse_args()
     rows = []
     for name in options.models.split(","):
         tokens = 256 if name == "28m" else 32
-        for form in ("f32", "q8_0", "q4_k_s"):
+        for form in options.forms.split(","):
             for threads in (1, 2):
                 for batch in (1, 8):
                     stem = options.folder / f"llama-{name}"

@@ -3,6 +3,7 @@
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
+    clippy::panic,
     reason = "an experiment reports to a terminal and fails loudly"
 )]
 
@@ -15,7 +16,7 @@ use touchmark::engine::Decoder;
 use touchmark::generate::{Answer, Ends, Request, generate};
 use touchmark::keys::Key;
 use touchmark::sampling::Sampling;
-use touchmark::schemes::{Gumbel, Kgw, Spec};
+use touchmark::schemes::{Gumbel, Kgw, Spec, TextLaw};
 use touchmark::tokenizer::HfTokenizer;
 use touchmark::tokens::{TokenId, Tokenize};
 use touchmark::watermark::{Repeats, Text, Vocabulary, Watermark};
@@ -165,20 +166,23 @@ fn sums(
         // What a reader has is the text: its ids need not be those that were written.
         let read = tokenizer.encode(&tokenizer.decode(&ids[..length]).unwrap()).unwrap().ids;
         let text = Text::of(&read);
-        let reading = mark.read_payload(&text).unwrap();
-        let found = reading.decode();
+        let evidence = mark.score_text(&text);
+        let judgement = evidence.judgement.as_ref().unwrap();
+        let found = judgement.message.as_ref().unwrap();
+        let likeliest = u64::from_str_radix(&found.bits, 2).unwrap();
+        let TextLaw::EValue { ln } = judgement.law else { panic!("not judged by an e-value") };
         let tail = |message| {
             let evidence = mark.score_message(&text, message).unwrap();
             law.tail(evidence.sum(), evidence.scored() as u64).unwrap().ln()
         };
-        let ln_messages = f64::from(found.bits) * std::f64::consts::LN_2;
+        let ln_messages = found.bits.len() as f64 * std::f64::consts::LN_2;
         let yes = |yes: bool| f64::from(u8::from(yes));
         let of_text = [
-            yes(found.message == *message),
+            yes(likeliest == *message),
             found.posterior,
-            mark.score_text(&text).scored() as f64,
-            yes(reading.ln_e() >= million),
-            yes(tail(found.message) + ln_messages <= -million),
+            evidence.scored() as f64,
+            yes(ln >= million),
+            yes(tail(likeliest) + ln_messages <= -million),
             yes(tail(*message) <= -million),
         ];
         sums.iter_mut().zip(of_text).for_each(|(sum, value)| *sum += value);

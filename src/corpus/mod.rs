@@ -22,6 +22,8 @@ pub struct Document {
     pub offset: u64,
     /// What is examined.
     pub content: Content,
+    /// What the text answers, where it was asked for and given.
+    pub prompt: Option<String>,
 }
 
 /// A document's text, or ids that were kept when it was written.
@@ -42,11 +44,13 @@ pub struct Fields {
     pub id: String,
     /// Token ids, read instead of the text where given.
     pub tokens: Option<String>,
+    /// What the text answers.
+    pub prompt: Option<String>,
 }
 
 impl Default for Fields {
     fn default() -> Self {
-        Self { text: "text".into(), id: "id".into(), tokens: None }
+        Self { text: "text".into(), id: "id".into(), tokens: None, prompt: None }
     }
 }
 
@@ -153,7 +157,8 @@ fn whole(mut reader: Box<dyn Read>, source: String) -> Result<Document, Document
     }
     match String::from_utf8(bytes) {
         Ok(text) => {
-            Ok(Document { id: source.clone(), source, offset: 0, content: Content::Text(text) })
+            let content = Content::Text(text);
+            Ok(Document { id: source.clone(), source, offset: 0, content, prompt: None })
         }
         Err(error) => Err(DocumentError::Utf8 {
             source_name: source,
@@ -216,7 +221,12 @@ impl Lines {
                 _ => return Err(missing(&fields.text, "a text")),
             },
         };
-        Ok(Document { id, source: self.source.clone(), offset, content })
+        let prompt = match fields.prompt.as_ref().map(|field| (field, record[field].take())) {
+            None => None,
+            Some((_, Value::String(prompt))) => Some(prompt),
+            Some((field, _)) => return Err(missing(field, "a text")),
+        };
+        Ok(Document { id, source: self.source.clone(), offset, content, prompt })
     }
 }
 
@@ -263,7 +273,7 @@ pub enum DocumentError {
     },
     /// The field that is to be examined is missing or of another kind.
     #[error(
-        "{source_name}, line {line}: field \"{field}\" is not {expected}; name it with --text-field or --tokens-field"
+        "{source_name}, line {line}: field \"{field}\" is not {expected}; name it with --text-field, --tokens-field or --prompt-field"
     )]
     Field {
         /// The source.

@@ -6,20 +6,21 @@
 //!
 //! Called by the binary and the server. Never reads files, and never computes a tail: `stats` does.
 
+mod bayesian;
 mod reference;
 mod report;
 mod tail;
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::payload::Decoded;
 use crate::profile::Reference;
-use crate::schemes::{Reading, SpecError};
-use crate::stats::{Alternative, EValue, Family, LogP, StatsError};
+use crate::stats::{Alternative, Family, LogP, StatsError};
 use crate::watermark::{Evidence, Text, Watermark};
 
+pub use bayesian::{BayesianDetector, BayesianError, counted_bits};
 pub use reference::{DEFAULT_ENTROPY, expected_evidence};
 pub use report::{PayloadRow, Row};
 pub use tail::Law;
@@ -58,8 +59,9 @@ pub struct Detector {
     fpr: f64,
     family: Family,
     reference: Option<Reference>,
-    /// Tokens at which a mark of the reference strength is found half the time; found when first asked for.
-    enough: OnceLock<Option<u64>>,
+    /// Tokens at which a mark of the reference strength is found half the time, by number of readings; found when first
+    /// asked for.
+    enough: Mutex<BTreeMap<u64, Option<u64>>>,
 }
 
 /// What was found in one text.
@@ -71,24 +73,19 @@ pub struct Detection {
     pub p: LogP,
     /// After correction for the family of tests it belongs to.
     pub corrected: LogP,
+    /// That family.
+    pub family: Family,
+    /// Which of the readings this is.
+    pub reading: usize,
     /// Mean evidence of the scored tokens, in the null's unit; NaN-free: 0 when none was scored.
     pub score: f64,
     /// Evidence by position.
     pub evidence: Evidence,
     /// How many more tokens would probably do, where the verdict is `insufficient_evidence`.
     pub more_tokens: Option<u64>,
-    /// The message, of a mark that carries one and was detected.
-    pub payload: Option<Found>,
-}
-
-/// A message found in a text. The text's own p-value does not depend on it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Found {
-    /// The message and its probabilities.
-    pub decoded: Decoded,
-    /// The p-value of this one message: valid when it was fixed before the text. Of a message that was read from the text,
-    /// one of 2^k, it is to be multiplied by 2^k.
-    pub p: LogP,
+    /// The p-value of the likeliest message alone, of a mark whose messages the marker chooses: valid when that message was
+    /// fixed before the text. Of a message that was read from the text, one of 2^k, it is to be multiplied by 2^k.
+    pub message_p: Option<LogP>,
 }
 
 impl Detector {
@@ -106,7 +103,7 @@ impl Detector {
             return Err(DetectError::Fpr { got: fpr });
         }
         let law = Law::new(watermark.null().clone())?;
-        Ok(Self { watermark, law, fpr, family, reference, enough: OnceLock::new() })
+        Ok(Self { watermark, law, fpr, family, reference, enough: Mutex::default() })
     }
 
     /// The mark looked for.
@@ -129,54 +126,58 @@ impl Detector {
     /// # Errors
     /// [`DetectError::Stats`] never happens for the evidence of a scheme; it is passed on rather than hidden.
     pub fn detect(&self, text: &Text<'_>) -> Result<Detection, DetectError> {
-        match self.watermark.read_payload(text) {
-            Some(reading) => self.detect_any_message(text, &*reading),
-            None => {
-                let evidence = self.watermark.score_text(text);
-                let p = self.law.tail(evidence.sum(), evidence.scored() as u64)?;
-                Ok(self.detection(p, evidence, None))
-            }
-        }
+        self.best_of(std::slice::from_ref(text), 1)
     }
 
-    /// Examines a text for one message that was fixed before the text, with the power of a mark without messages.
+    /// Examines several readings of one document (as it is, normalised, with another beginning) and tells of the one that
+    /// speaks most for the mark. Its p-value is corrected for `readings` looks, or as many as are given if that is more:
+    /// a caller that compares detectors must name the most that any of them had.
     ///
     /// # Errors
-    /// [`DetectError::Message`] when the mark carries none or it does not fit.
-    pub fn detect_message(&self, text: &Text<'_>, message: u64) -> Result<Detection, DetectError> {
-        let evidence = self.watermark.score_message(text, message)?;
-        let p = self.law.tail(evidence.sum(), evidence.scored() as u64)?;
-        Ok(self.detection(p, evidence, None))
+    /// As [`detect`](Self::detect).
+    pub fn best_of(&self, texts: &[Text<'_>], readings: u64) -> Result<Detection, DetectError> {
+        let readings = readings.max(texts.len() as u64);
+        let family = self.family.clone().times("readings of the text", readings);
+        let nothing = (0, LogP::ONE, Evidence::default());
+        let (reading, p, evidence) = texts.iter().enumerate().try_fold(
+            nothing,
+            |best, (reading, text)| -> Result<_, DetectError> {
+                let evidence = self.watermark.score_text(text);
+                let (sum, scored) = (evidence.sum(), evidence.scored() as u64);
+                let p = match &evidence.judgement {
+                    None => self.law.tail(sum, scored)?,
+                    Some(judgement) => tail::of_text(&judgement.law, sum)?,
+                };
+                Ok(if reading == 0 || p < best.1 { (reading, p, evidence) } else { best })
+            },
+        )?;
+        let corrected = family.correct(p);
+        let scored = evidence.scored() as u64;
+        let message_p = match self.watermark.payload_bits() {
+            Some(_) => Some(self.law.tail(evidence.sum(), scored)?),
+            None => None,
+        };
+        let mean = if scored == 0 { 0.0 } else { evidence.sum() / scored as f64 };
+        let score = mean / self.law.null().unit();
+        let (verdict, more_tokens) = self.verdict(corrected, scored, readings);
+        Ok(Detection {
+            verdict,
+            p,
+            corrected,
+            family,
+            reading,
+            score,
+            evidence,
+            more_tokens,
+            message_p,
+        })
     }
 
-    /// p is 1/E, whatever the message; the evidence shown is that of the likeliest message, once there is one.
-    fn detect_any_message(
-        &self,
-        text: &Text<'_>,
-        reading: &dyn Reading,
-    ) -> Result<Detection, DetectError> {
-        let p = EValue::from_ln(reading.ln_e())?.p_bound();
-        let detected = self.family.correct(p).log10() <= self.threshold_log10_p();
-        let decoded = detected.then(|| reading.decode());
-        let message = decoded.as_ref().map_or(0, |decoded| decoded.message);
-        let evidence = self.watermark.score_message(text, message)?;
-        let of_message = self.law.tail(evidence.sum(), evidence.scored() as u64)?;
-        Ok(self.detection(p, evidence, decoded.map(|decoded| Found { decoded, p: of_message })))
-    }
-
-    fn detection(&self, p: LogP, evidence: Evidence, payload: Option<Found>) -> Detection {
-        let (sum, scored) = (evidence.sum(), evidence.scored() as u64);
-        let corrected = self.family.correct(p);
-        let score = if scored == 0 { 0.0 } else { sum / scored as f64 / self.law.null().unit() };
-        let (verdict, more_tokens) = self.verdict(corrected, scored);
-        Detection { verdict, p, corrected, score, evidence, more_tokens, payload }
-    }
-
-    fn verdict(&self, corrected: LogP, scored: u64) -> (Verdict, Option<u64>) {
+    fn verdict(&self, corrected: LogP, scored: u64, readings: u64) -> (Verdict, Option<u64>) {
         if corrected.log10() <= self.threshold_log10_p() {
             return (Verdict::Detected, None);
         }
-        match self.enough() {
+        match self.enough(readings) {
             Some(enough) if scored < enough => {
                 (Verdict::InsufficientEvidence, Some(enough - scored))
             }
@@ -185,13 +186,16 @@ impl Detector {
         }
     }
 
-    /// Scored tokens at which a text marked at the reference strength is detected half the time.
-    pub fn enough(&self) -> Option<u64> {
-        *self.enough.get_or_init(|| {
+    /// Scored tokens at which a text marked at the reference strength is detected half the time, where each document is
+    /// looked at in so many readings.
+    pub fn enough(&self, readings: u64) -> Option<u64> {
+        let mut known = self.enough.lock().unwrap_or_else(PoisonError::into_inner);
+        *known.entry(readings).or_insert_with(|| {
             let Reference { mean, sd, .. } = self.reference.as_ref()?;
             // A message that is not known beforehand is one of 2^k.
             let messages = f64::from(self.watermark.payload_bits().unwrap_or(0)).exp2();
-            let threshold = LogP::from_p(self.fpr / self.family.size() / messages).ok()?;
+            let size = self.family.size() * readings as f64 * messages;
+            let threshold = LogP::from_p(self.fpr / size).ok()?;
             let alternative = Alternative::new(*mean, *sd).ok()?;
             alternative.tokens_needed(0.5, MOST_TOKENS, |n| self.law.critical(n, threshold))
         })
@@ -211,9 +215,6 @@ pub enum DetectError {
         /// The value.
         got: f64,
     },
-    /// A message that the mark cannot carry.
-    #[error(transparent)]
-    Message(#[from] SpecError),
     /// A statistic outside its law's range.
     #[error("internal fault: evidence outside its law's range; please report this")]
     Stats(#[from] StatsError),

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Detection, Detector, Found, Verdict};
-use crate::payload::Decoded;
+use super::{Detection, Detector, Verdict};
 use crate::profile::Profile;
+use crate::schemes::Message;
 
 /// One document × one profile. Numbers that may underflow are logarithms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,13 +37,21 @@ pub struct Row {
     pub tokens_total: usize,
     /// Tokens that count.
     pub tokens_scored: usize,
-    /// Tokens left out because they repeat a draw.
+    /// Tokens left out because they repeat a draw or its words.
     pub repeated: usize,
     /// What `log10_p_corrected` is compared with.
     pub threshold_log10_p: f64,
     /// About how many more tokens would do, where the verdict is `insufficient_evidence`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub more_tokens: Option<u64>,
+    /// How the text was read: with which beginning, and whether normalised.
+    pub reading: String,
+    /// Where ids were given: how many of them their own text does not encode to again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ids_lost_in_text: Option<usize>,
+    /// P(marked | text) under the user's prior and weights, of a Bayesian detector; never a p-value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posterior: Option<f64>,
     /// Marked passages.
     pub segments: Vec<Segment>,
     /// The message, of a mark that carries one and was detected.
@@ -62,40 +70,44 @@ pub struct Row {
 /// The message of a detected mark. Probabilities are those given that there is one, all being equally likely beforehand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PayloadRow {
-    /// The likeliest message: `0x` and as many hexadecimal digits as k bits need.
+    /// The likeliest message: `0x` and as many hexadecimal digits as its bits need.
     pub message: String,
+    /// The same in binary digits.
+    pub bits: String,
     /// Its probability.
     pub posterior: f64,
-    /// The probability that a bit is one, for each of the k bits from the lowest.
-    pub bits: Vec<f64>,
-    /// log₁₀ of the p-value of this message alone: valid when it was fixed before the text.
-    pub log10_p_message: f64,
+    /// The probability of a one for each of its bits, in the order of `bits`; empty for marks whose digits are no bits.
+    pub ones: Vec<f64>,
     /// The next likeliest messages and their probabilities, best first.
     pub next: Vec<(String, f64)>,
-    /// What log10_p_message may be used for, in words.
-    pub family: String,
+    /// log₁₀ of the p-value of this message alone, which is valid only if it was fixed before the text. For one of m suspected
+    /// messages add log₁₀ m; for one read from the text, log₁₀ 2^k. The row's own `log10_p` holds for any message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log10_p_if_known: Option<f64>,
 }
 
 impl PayloadRow {
-    fn new(found: &Found) -> Self {
-        let Decoded { bits, message, posterior, ones, candidates } = &found.decoded;
-        let hex =
-            |message: u64| format!("{message:#0width$x}", width = 2 + bits.div_ceil(4) as usize);
-        let next = candidates.iter().skip(1).map(|next| (hex(next.message), next.posterior));
-        Self {
-            message: hex(*message),
-            posterior: *posterior,
-            bits: ones.clone(),
-            log10_p_message: finite(found.p.log10()),
-            next: next.collect(),
-            family: format!(
-                "log10_p is of any message and corrected for nothing more; log10_p_message is of this message alone, if it \
-                 was fixed before the text; for one of m suspected messages multiply p by m, for one read from the text by \
-                 2^{bits} (add {:.1} to the logarithm)",
-                f64::from(*bits) * std::f64::consts::LOG10_2
-            ),
+    fn of(found: &Detection) -> Option<Self> {
+        if found.verdict != Verdict::Detected {
+            return None;
         }
+        let Message { bits, posterior, ones, next, .. } =
+            found.evidence.judgement.as_ref()?.message.as_ref()?;
+        Some(Self {
+            message: hexadecimal(bits),
+            bits: bits.clone(),
+            posterior: *posterior,
+            ones: ones.clone(),
+            next: next.iter().map(|(bits, posterior)| (hexadecimal(bits), *posterior)).collect(),
+            log10_p_if_known: found.message_p.map(|p| finite(p.log10())),
+        })
     }
+}
+
+/// At most 64 binary digits.
+fn hexadecimal(bits: &str) -> String {
+    let number = u64::from_str_radix(bits, 2).unwrap_or_default();
+    format!("{number:#0width$x}", width = 2 + bits.len().div_ceil(4))
 }
 
 /// A marked passage: half-open ranges of tokens and bytes.
@@ -130,11 +142,11 @@ impl Row {
             score: found.score,
             tokens_total: found.evidence.total,
             tokens_scored: found.evidence.scored(),
-            repeated: found.evidence.repeated,
+            repeated: found.evidence.repeated + found.evidence.aliased,
             threshold_log10_p: detector.threshold_log10_p(),
             more_tokens: found.more_tokens,
-            payload: found.payload.as_ref().map(PayloadRow::new),
-            family: detector.family().words(),
+            payload: PayloadRow::of(found),
+            family: found.family.words(),
             ..Self::error(id, source, offset, profile, Vec::new())
         }
     }
@@ -165,6 +177,9 @@ impl Row {
             repeated: 0,
             threshold_log10_p: 0.0,
             more_tokens: None,
+            reading: String::new(),
+            ids_lost_in_text: None,
+            posterior: None,
             segments: Vec::new(),
             payload: None,
             null: NULL.to_owned(),

@@ -52,7 +52,7 @@ pub use config::{
     Activation, Config, Family, GgufConfigError, LayerSpec, Norms, QkNorm, RopeScaling, RopeSpec,
 };
 pub use decoder::Decoder;
-pub use device::{Device, DeviceDecoder, SeenDevice, devices, load};
+pub use device::{Device, DeviceDecoder, DeviceInfo, devices, load};
 pub use kernel::instruction_sets;
 pub use source::{Dtype, Source};
 pub use threads::{set_threads, threads};

@@ -31,7 +31,14 @@
 //! ```
 //!
 //! Streams: 0 is the (first) key; tournament layer l is bit l mod 32 of stream ⌊l/32⌋; 64 is the second key of dual-key
-//! schemes; 128 is kept for payloads. Vectors, made by another implementation: `tests/it/golden/prf.json` and `prf.py`.
+//! schemes; 128 is for messages. Vectors, made by another implementation: `tests/it/golden/prf.json` and `prf.py`.
+//!
+//! ## PRFs of other engines
+//!
+//! `philox4x32-10-v1`, `sglang-murmur3-v1`, `synthid-table`, `synthid-iv`, `transformers-kgw-torch-cpu`,
+//! `lm-watermarking-torch-cpu`, `markllm-kgw-torch-cpu`, `textseal-v1`, `numpy-shuffle-v1`, `mpac-v1`, `dip-v1` and
+//! `key-sequence-v1` are described where they are written, in `src/prf/`; each is held to vectors that the other engine's
+//! own code made. What they are worth is on the page on [`engines`](crate::manual::engines).
 //!
 //! ## Profile
 //!
@@ -40,8 +47,9 @@
 //! ## Key file
 //!
 //! TOML, mode 0600 in a folder of mode 0700: `schema`, `id`, `created`, `retired`, `commitment`, `salt`, `secret` (the last
-//! two 64 hexadecimal digits). commitment = BLAKE3-derive_key("touchmark 2026-11 key commitment v1", salt ‖ key), so a
-//! published commitment is opened by showing salt and key.
+//! two 64 hexadecimal digits; `secret` of another engine's key is a list of its 64-bit numbers as decimal texts, negative
+//! ones in two's complement). commitment = BLAKE3-derive_key("touchmark 2026-11 key commitment v1", salt ‖ key), a
+//! key of numbers being u32 count ‖ the numbers as u64, little-endian; so a published commitment is opened by showing salt and key.
 //!
 //! ## Rows
 //!

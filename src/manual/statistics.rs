@@ -17,6 +17,7 @@
 //! | evidence | law of the sum | function |
 //! |---|---|---|
 //! | green tokens, won bits | binomial | [`binomial_sf_ge`](crate::stats::binomial_sf_ge) |
+//! | tokens on lists of a fixed size | at most binomial from the mean plus 1 on, 1 below | the same |
 //! | exponential | gamma, an upper bound for 32-bit words | [`gamma_sf_ge`](crate::stats::gamma_sf_ge) |
 //! | two exponentials | sum of two gammas | [`two_gamma_sf_ge`](crate::stats::two_gamma_sf_ge) |
 //! | weighted bits | lattice convolution | [`WeightedBits`](crate::stats::WeightedBits) |

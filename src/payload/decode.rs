@@ -37,9 +37,10 @@ impl Decoder {
         let code = self.code;
         let trellis = |metrics: Metrics| Trellis::new(code, metrics.finish());
         let trellises: Vec<Trellis> = self.metrics.into_iter().map(trellis).collect();
-        let closed = closed(&code, &trellises);
-        let ln_total = ln_sum(closed.iter().map(|part| part.ln));
-        Posterior { code, trellises, closed, ln_total }
+        let (closed, ln_rest) = closed(&code, &trellises);
+        let ln_closed = ln_sum(closed.iter().map(|part| part.ln));
+        let ln_total = ln_sum([ln_closed, ln_rest].into_iter());
+        Posterior { code, trellises, closed, ln_closed, ln_total }
     }
 }
 
@@ -49,6 +50,8 @@ pub struct Posterior {
     trellises: Vec<Trellis>,
     /// The likeliest parts of the sum over strengths and start states, greatest first.
     closed: Vec<Part>,
+    /// ln of their sum, and of the whole sum, which is in part a guess.
+    ln_closed: f64,
     ln_total: f64,
 }
 
@@ -67,7 +70,7 @@ impl Posterior {
     /// p-value, whatever the message. Start states that are left out make E smaller, never larger.
     pub fn ln_e(&self) -> f64 {
         let messages = f64::from(self.code.bits()) * std::f64::consts::LN_2;
-        self.ln_total - messages - (self.trellises.len() as f64).ln()
+        self.ln_closed - messages - (self.trellises.len() as f64).ln()
     }
 
     /// The likeliest message, and how probable it and each bit are if there is one at all.
@@ -96,10 +99,10 @@ impl Posterior {
         candidates
     }
 
-    /// The probability of a one, for each bit from the lowest.
+    /// The probability of a one, for each bit from the lowest. Messages that are not looked at count as undecided.
     fn ones(&self) -> Vec<f64> {
         let (mut ones, mut mass) = (vec![0.0; self.code.bits() as usize], 0.0);
-        for part in self.closed.iter().take(MOST_AVERAGED) {
+        for part in self.closed.iter().take((PRODUCTS / (8 * cost(&self.code))) as usize) {
             let share = share(part.ln, self.ln_total);
             if share < LEAST_SHARE {
                 break;
@@ -108,10 +111,8 @@ impl Posterior {
             let shares = self.trellises[part.strength].shares(part.start);
             ones.iter_mut().zip(shares).for_each(|(one, bit)| *one += share * bit);
         }
-        if mass == 0.0 {
-            return vec![0.5; ones.len()];
-        }
-        ones.iter().map(|one| one / mass).collect()
+        let rest = (1.0 - mass).max(0.0);
+        ones.iter().map(|one| (one + 0.5 * rest).clamp(0.0, 1.0)).collect()
     }
 }
 
@@ -125,7 +126,7 @@ pub struct Decoded {
     pub message: u64,
     /// Its probability.
     pub posterior: f64,
-    /// The probability that a bit is one, for each bit from the lowest.
+    /// The probability that a bit is one, for each bit from the lowest; rounded towards one half by what is very unlikely.
     pub ones: Vec<f64>,
     /// The likeliest messages, best first.
     pub candidates: Vec<Candidate>,
@@ -140,8 +141,8 @@ pub struct Candidate {
     pub posterior: f64,
 }
 
-/// The exact sums of the likeliest start states, greatest first.
-fn closed(code: &Code, trellises: &[Trellis]) -> Vec<Part> {
+/// The exact sums of the likeliest start states, greatest first, and about ln of the sum of the others.
+fn closed(code: &Code, trellises: &[Trellis]) -> (Vec<Part>, f64) {
     let mut parts: Vec<Part> = Vec::new();
     for (strength, trellis) in trellises.iter().enumerate() {
         let guesses = (0..).zip(trellis.guesses());
@@ -150,12 +151,10 @@ fn closed(code: &Code, trellises: &[Trellis]) -> Vec<Part> {
     let greatest_first = |a: &Part, b: &Part| b.ln.total_cmp(&a.ln);
     // NaN, of 0 · ∞ in a guess, must not come first.
     parts.iter_mut().filter(|part| part.ln.is_nan()).for_each(|part| part.ln = f64::NEG_INFINITY);
-    let cost = code.bits() << (code.memory() + 1);
-    let count = ((PRODUCTS / cost) as usize).min(parts.len());
-    if count < parts.len() {
-        parts.select_nth_unstable_by(count, greatest_first);
-        parts.truncate(count);
-    }
+    parts.sort_by(greatest_first);
+    let count = worth_summing(code, &parts);
+    let ln_rest = ln_sum(parts[count..].iter().map(|part| part.ln));
+    parts.truncate(count);
     parts.sort_by_key(|part| part.strength);
     for same in parts.chunk_by_mut(|a, b| a.strength == b.strength) {
         for lanes in same.chunks_mut(Trellis::LANES) {
@@ -165,7 +164,28 @@ fn closed(code: &Code, trellises: &[Trellis]) -> Vec<Part> {
         }
     }
     parts.sort_by(greatest_first);
-    parts
+    (parts, ln_rest)
+}
+
+/// How many parts, sorted by guesses, are to be summed: those that hold nearly all, as far as time allows; a few where the
+/// whole is nothing to speak of, as of nearly all texts without the mark.
+fn worth_summing(code: &Code, parts: &[Part]) -> usize {
+    let ln_total = ln_sum(parts.iter().map(|part| part.ln));
+    if ln_total < f64::from(code.bits()) * std::f64::consts::LN_2 {
+        return Trellis::LANES.min(parts.len());
+    }
+    let affordable = ((PRODUCTS / cost(code)) as usize).min(parts.len());
+    let mut rest = 1.0;
+    let nearly_all = |part: &Part| {
+        rest -= share(part.ln, ln_total);
+        rest < LEAST_REST
+    };
+    parts.iter().position(nearly_all).map_or(affordable, |last| affordable.min(last + 1))
+}
+
+/// Products of the exact sum of one start state.
+fn cost(code: &Code) -> u32 {
+    code.bits() << (code.memory() + 1)
 }
 
 /// e^(ln − ln_total), at most one, which rounding may exceed; zero of nothing.
@@ -182,12 +202,13 @@ fn ln_sum(values: impl Iterator<Item = f64> + Clone) -> f64 {
     greatest + values.map(|value| (value - greatest).exp()).sum::<f64>().ln()
 }
 
-/// Products spent on exact sums: some ten milliseconds.
-const PRODUCTS: u32 = 1 << 23;
+/// Products spent on exact sums at most: some fifty milliseconds.
+const PRODUCTS: u32 = 1 << 26;
+/// The share that need not be summed.
+const LEAST_REST: f64 = 1e-6;
 /// Parts that are searched for the likeliest messages.
 const MOST_SEARCHED: usize = 8;
 /// Messages that are named.
 const MOST_CANDIDATES: usize = 8;
-/// Parts that the probabilities of bits are averaged over, and the least share worth it.
-const MOST_AVERAGED: usize = 32;
+/// The least share of a part that is looked at for the probabilities of bits.
 const LEAST_SHARE: f64 = 1e-9;

@@ -9,20 +9,42 @@
 //!
 //! Called by `watermark` only. Never knows what a scheme does with the words, and never touches a device's generator.
 
+mod dip;
+mod key_sequence;
 mod lanes;
+mod lcg;
+mod lm_watermarking;
+mod markllm_kgw;
+mod mpac;
 mod mt19937;
+mod mt_lanes;
+mod murmur;
 mod native;
+mod numpy;
 mod peer;
 mod philox;
+mod synthid_iv;
+mod synthid_mix;
+mod synthid_table;
+mod textseal;
+mod torch_lists;
+mod transformers_kgw;
+mod vectors;
 
 use native::{Batch, Native, Seed};
 use serde::{Deserialize, Serialize};
 
 use crate::keys::Key;
 use crate::tokens::{TokenId, TokenizerHash};
-use peer::{Peer, State};
+use peer::{Lanes, Peer, State};
 
-pub use peer::{Before, Frame, PeerPrf, PrfError, Start};
+pub use key_sequence::{HERE, PLACE, Rows};
+pub use lm_watermarking::LmPrf;
+pub use markllm_kgw::MarkLlmPrf;
+pub use mpac::MpacSeeding;
+pub use murmur::COIN;
+pub use peer::{Before, Frame, Layers, PeerPrf, PrfError, Start};
+pub use textseal::TEXTSEAL_LEVELS;
 
 /// Stream of the first (or only) key's words.
 pub const KEY_A: u32 = 0;
@@ -42,6 +64,39 @@ pub enum PrfVariant {
     /// Philox4x32-10 as vLLM 0.33.0 uses it.
     #[serde(rename = "philox4x32-10-v1")]
     Philox4x32V1,
+    /// MurmurHash3 as SGLang 0.5.23 uses it.
+    #[serde(rename = "sglang-murmur3-v1")]
+    SglangMurmur3V1,
+    /// The table form of SynthID-Text: transformers, and synthid-text 0.2.1 as published.
+    #[serde(rename = "synthid-table")]
+    SynthIdTable,
+    /// The form of SynthID-Text in Google's repository since June 2025, which no package has.
+    #[serde(rename = "synthid-iv")]
+    SynthIdIv,
+    /// One shuffled list, as Unigram-Watermark draws it with numpy.
+    #[serde(rename = "numpy-shuffle-v1")]
+    NumpyShuffleV1,
+    /// Colours by torch's permutations and places in a message by python's generator, as in MPAC.
+    #[serde(rename = "mpac-v1")]
+    MpacV1,
+    /// An order of the vocabulary by torch's permutations, as in MarkLLM's DiP.
+    #[serde(rename = "dip-v1")]
+    DipV1,
+    /// A sequence of numbers that no context chooses, as in Kuditipudi's code.
+    #[serde(rename = "key-sequence-v1")]
+    KeySequenceV1,
+    /// Lists of transformers' KGW, drawn by torch's CPU generator.
+    #[serde(rename = "transformers-kgw-torch-cpu")]
+    TransformersKgw,
+    /// Lists of lm-watermarking, drawn by torch's CPU generator.
+    #[serde(rename = "lm-watermarking-torch-cpu")]
+    LmWatermarking,
+    /// Lists of MarkLLM's KGW, drawn by torch's CPU generator.
+    #[serde(rename = "markllm-kgw-torch-cpu")]
+    MarkLlmKgw,
+    /// TextSeal 0.0.5's hash, of 8,191 levels.
+    #[serde(rename = "textseal-v1")]
+    TextSealV1,
 }
 
 impl PrfVariant {
@@ -50,6 +105,17 @@ impl PrfVariant {
         match self {
             Self::TouchmarkV1 => "touchmark-v1",
             Self::Philox4x32V1 => "philox4x32-10-v1",
+            Self::SglangMurmur3V1 => "sglang-murmur3-v1",
+            Self::SynthIdTable => "synthid-table",
+            Self::SynthIdIv => "synthid-iv",
+            Self::NumpyShuffleV1 => "numpy-shuffle-v1",
+            Self::MpacV1 => "mpac-v1",
+            Self::DipV1 => "dip-v1",
+            Self::KeySequenceV1 => "key-sequence-v1",
+            Self::TransformersKgw => "transformers-kgw-torch-cpu",
+            Self::LmWatermarking => "lm-watermarking-torch-cpu",
+            Self::MarkLlmKgw => "markllm-kgw-torch-cpu",
+            Self::TextSealV1 => "textseal-v1",
         }
     }
 }
@@ -152,6 +218,21 @@ impl Prf {
         self.seeding
     }
 
+    /// The beginnings that a text of unknown beginning is looked at with: it may start anywhere, and where the function
+    /// gives the first tokens of an answer draws of their own, it may be a whole answer.
+    pub fn starts(&self) -> &'static [Start<'static>] {
+        const BOTH: &[Start<'static>] = &[Start::Fragment, Start::Answer { prompt: &[] }];
+        if self.frame.tells_answers() { BOTH } else { &BOTH[..1] }
+    }
+
+    /// What is known of the layers of a tournament function under this key; `None` of other functions.
+    pub fn layers(&self) -> Option<Layers> {
+        match &self.function {
+            Function::Native(_) => None,
+            Function::Peer(peer) => peer.layers(),
+        }
+    }
+
     /// What stands before the first id of a text, for the draws of its first positions.
     pub fn lead(&self, start: Start<'_>) -> Vec<TokenId> {
         self.frame.lead(start)
@@ -175,7 +256,7 @@ impl Prf {
         let native = match &self.function {
             Function::Native(native) => native,
             Function::Peer(peer) => {
-                return Origin::Peer { peer: &**peer, state: peer.state(context) };
+                return Origin::Peer { peer: &**peer, state: peer.state(context), own: None };
             }
         };
         match self.seeding {
@@ -194,27 +275,44 @@ impl Prf {
         start: Start<'_>,
         tokens: &[TokenId],
         streams: &[u32],
-        mut visit: impl FnMut(usize, &Draw<'_>),
+        visit: impl FnMut(usize, &Draw<'_>),
     ) {
         match &self.function {
             Function::Native(native) => self.walk_natively(native, tokens, streams, visit),
-            Function::Peer(peer) => {
-                let lead = self.lead(start);
-                let window = [&lead, tokens].concat();
-                let mut batch = Vec::with_capacity(peer::BATCH);
-                for first in (0..tokens.len()).step_by(peer::BATCH) {
-                    batch.clear();
-                    for position in first..tokens.len().min(first + peer::BATCH) {
-                        let history = &window[..lead.len() + position];
-                        if let Some(context) = self.frame.context(history, start) {
-                            batch.push((position, peer.state(context), tokens[position]));
-                        }
-                    }
-                    peer.warm(&batch);
-                    for &(position, state, _) in &batch {
-                        visit(position, &Draw::of(Origin::Peer { peer: &**peer, state }));
-                    }
-                }
+            Function::Peer(peer) => self.walk_peer(&**peer, start, tokens, streams, visit),
+        }
+    }
+
+    fn walk_peer(
+        &self,
+        peer: &dyn Peer,
+        start: Start<'_>,
+        tokens: &[TokenId],
+        streams: &[u32],
+        mut visit: impl FnMut(usize, &Draw<'_>),
+    ) {
+        let lead = self.lead(start);
+        let window = [&lead, tokens].concat();
+        let width = self.frame.width;
+        let whole = width.saturating_sub(lead.len()).min(tokens.len());
+        for (position, &token) in tokens[..whole].iter().enumerate() {
+            if let Some(context) = self.frame.context(&window[..lead.len() + position], start) {
+                let state = peer.state(context);
+                let mut alone = [(position, state, token)];
+                peer.warm(&mut alone);
+                let [(_, state, _)] = alone;
+                visit(position, &Draw::of(Origin::Peer { peer, state, own: None }));
+            }
+        }
+        let mut lanes = Lanes::default();
+        for first in (whole..tokens.len()).step_by(peer::BATCH) {
+            let end = tokens.len().min(first + peer::BATCH);
+            let ids = &window[lead.len() + first - width..lead.len() + end];
+            peer.prepare(ids, width, streams, &mut lanes);
+            for (lane, &state) in lanes.states.iter().enumerate() {
+                let token = tokens[first + lane];
+                let own = Some(Own { token, lane, streams, words: &lanes.words });
+                visit(first + lane, &Draw::of(Origin::Peer { peer, state, own }));
             }
         }
     }
@@ -264,7 +362,24 @@ enum Origin<'a> {
     /// A lane of a batch holds the seed and words of one token; the others are found as above.
     Lane { batch: &'a Batch<'a>, lane: usize, context: &'a [TokenId], prf: &'a Prf },
     /// Another engine's function, with what it made of the context.
-    Peer { peer: &'a dyn Peer, state: State },
+    Peer { peer: &'a dyn Peer, state: State, own: Option<Own<'a>> },
+}
+
+/// What a walk computed for the token at its position.
+#[derive(Clone, Copy)]
+struct Own<'a> {
+    token: TokenId,
+    lane: usize,
+    streams: &'a [u32],
+    words: &'a [[u32; peer::BATCH]],
+}
+
+impl Own<'_> {
+    fn word(&self, token: TokenId, stream: u32) -> Option<u32> {
+        let mut rows = self.streams.iter().zip(self.words);
+        let row = rows.find(|(known, _)| token == self.token && **known == stream);
+        row.map(|(_, words)| words[self.lane])
+    }
 }
 
 impl<'a> Draw<'a> {
@@ -303,7 +418,10 @@ impl<'a> Draw<'a> {
 
     fn unturned(&self, token: TokenId, stream: u32) -> u32 {
         match &self.origin {
-            Origin::Peer { peer, state } => return peer.word(*state, token, stream),
+            Origin::Peer { peer, state, own } => {
+                let own = own.as_ref().and_then(|own| own.word(token, stream));
+                return own.unwrap_or_else(|| peer.word(*state, token, stream));
+            }
             Origin::Lane { batch, lane, .. } if batch.token(*lane) == token => {
                 if let Some(word) = batch.word(*lane, stream) {
                     return word;
@@ -318,7 +436,7 @@ impl<'a> Draw<'a> {
     pub fn words(&self, tokens: Option<&[TokenId]>, stream: u32, out: &mut [u32]) {
         let word = |token| self.unturned(token, stream);
         match (&self.origin, tokens) {
-            (Origin::Peer { peer, state }, _) => peer.words(*state, tokens, stream, out),
+            (Origin::Peer { peer, state, .. }, _) => peer.words(*state, tokens, stream, out),
             (Origin::Stream(seed), None) => seed.fill(stream, out),
             (_, None) => (0..).zip(&mut *out).for_each(|(token, out)| *out = word(token)),
             (_, Some(tokens)) => {
@@ -333,9 +451,26 @@ impl<'a> Draw<'a> {
     /// What the words of `token` depend on.
     pub fn seed_id(&self, token: TokenId) -> SeedId {
         match &self.origin {
-            Origin::Peer { peer, state } => peer.seed_id(*state, token),
+            Origin::Peer { peer, state, .. } => peer.seed_id(*state, token),
             Origin::Lane { batch, lane, .. } if batch.token(*lane) == token => batch.seed_id(*lane),
             _ => self.seed(token).map_or(SeedId(0), |seed| seed.id()),
+        }
+    }
+
+    /// Names of the words of `token`, its own first, where a function has so few that they recur by chance: two positions of
+    /// one text never read the same words, under any key, unless one of one's names is the other's own.
+    pub fn names(&self, token: TokenId) -> Option<[u64; 3]> {
+        match &self.origin {
+            Origin::Peer { peer, state, .. } => peer.names(*state, token),
+            _ => None,
+        }
+    }
+
+    /// Whether the words of `token` depend on the key. Where they do not, a text says nothing about it.
+    pub fn is_keyed(&self, token: TokenId) -> bool {
+        match &self.origin {
+            Origin::Peer { peer, state, .. } => peer.is_keyed(*state, token),
+            _ => true,
         }
     }
 

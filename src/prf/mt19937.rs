@@ -4,8 +4,13 @@
 //! only the low 32 bits of a seed count. Permutations are those of fewer than 2³²/20 items.
 
 /// Words of state.
-const N: usize = 624;
-const M: usize = 397;
+pub(super) const N: usize = 624;
+/// How far the recurrence reaches.
+pub(super) const M: usize = 397;
+/// Of the seeding.
+pub(super) const MULTIPLIER: u32 = 1_812_433_253;
+/// Of the recurrence: the bottom row of its matrix.
+pub(super) const TWIST: u32 = 0x9908_B0DF;
 
 /// The generator.
 pub(super) struct Mt19937 {
@@ -18,16 +23,42 @@ impl Mt19937 {
         let mut state = [seed; N];
         for i in 1..N {
             let before = state[i - 1];
-            state[i] = 1_812_433_253_u32.wrapping_mul(before ^ before >> 30).wrapping_add(i as u32);
+            state[i] = MULTIPLIER.wrapping_mul(before ^ before >> 30).wrapping_add(i as u32);
         }
         Self { state, next: N }
+    }
+
+    /// `init_by_array` of the reference code, which python's `random.seed` uses.
+    pub(super) fn of_array(key: &[u32]) -> Self {
+        let mut generator = Self::new(19_650_218);
+        let state = &mut generator.state;
+        let mut i = 1;
+        for round in 0..N.max(key.len()) + N - 1 {
+            let before = state[i - 1] ^ state[i - 1] >> 30;
+            state[i] = if round < N.max(key.len()) {
+                let j = round % key.len().max(1);
+                let word = key.get(j).copied().unwrap_or(0);
+                (state[i] ^ before.wrapping_mul(1_664_525))
+                    .wrapping_add(word)
+                    .wrapping_add(j as u32)
+            } else {
+                (state[i] ^ before.wrapping_mul(1_566_083_941)).wrapping_sub(i as u32)
+            };
+            i += 1;
+            if i == N {
+                state[0] = state[N - 1];
+                i = 1;
+            }
+        }
+        state[0] = 0x8000_0000;
+        generator
     }
 
     fn twist(&mut self) {
         let state = &mut self.state;
         for i in 0..N {
             let joined = state[i] & 0x8000_0000 | state[(i + 1) % N] & 0x7FFF_FFFF;
-            let odd = if joined & 1 == 1 { 0x9908_B0DF } else { 0 };
+            let odd = if joined & 1 == 1 { TWIST } else { 0 };
             state[i] = state[(i + M) % N] ^ joined >> 1 ^ odd;
         }
         self.next = 0;
@@ -73,6 +104,21 @@ impl Mt19937 {
         }
     }
 
+    /// The index of `item` in `randperm(n)`: follows the one item through the swaps.
+    pub(super) fn place(&mut self, n: u32, item: u32) -> u32 {
+        let mut place = item;
+        for i in 0..n.saturating_sub(1) {
+            let other = i + self.word() % (n - i);
+            if place == other {
+                return i;
+            }
+            if place == i {
+                place = other;
+            }
+        }
+        place
+    }
+
     /// Whether `item` is among the first `count` of `randperm(n)`: follows the one item through the swaps.
     pub(super) fn in_prefix(&mut self, n: u32, count: u32, item: u32) -> bool {
         let mut place = item;
@@ -113,6 +159,16 @@ mod tests {
             Mt19937::new(4_057_296_106).prefix(50_257, 8),
             [47_375, 29_106, 18_490, 7_127, 43_201, 8_728, 4_306, 32_882]
         );
+    }
+
+    #[test]
+    fn places_are_those_of_the_permutation() {
+        for (seed, n) in [(1, 1), (2, 2), (3, 10), (4, 500)] {
+            let all = Mt19937::new(seed).permutation(n);
+            for (place, &item) in (0..).zip(&all) {
+                assert_eq!(Mt19937::new(seed).place(n, item), place, "{seed} {n} {item}");
+            }
+        }
     }
 
     #[test]

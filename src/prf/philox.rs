@@ -15,8 +15,8 @@
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::peer::{Peer, State};
-use super::{KEY_B, SeedId};
+use super::peer::{BATCH, Lanes, Peer, State};
+use super::{KEY_B, SeedId, vectors};
 use crate::tokens::TokenId;
 
 /// Stands for an id before the first, −1.
@@ -88,6 +88,106 @@ impl Peer for Philox {
                 ids.iter().zip(out).for_each(|(&id, word)| *word = self.word(state, id, stream));
             }
         }
+    }
+
+    fn prepare(&self, ids: &[TokenId], width: usize, streams: &[u32], lanes: &mut Lanes) {
+        vectors::run(Walk { philox: self, ids, width, streams, lanes });
+    }
+}
+
+/// The blocks of a batch, its lanes padded to whole arrays.
+struct Walk<'a> {
+    philox: &'a Philox,
+    ids: &'a [TokenId],
+    width: usize,
+    streams: &'a [u32],
+    lanes: &'a mut Lanes,
+}
+
+const LANES: usize = 4;
+/// 32-bit numbers in 64 bits, where their products fit.
+type Row = [u64; LANES];
+
+impl vectors::Work for Walk<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { philox, ids, width, streams, lanes } = self;
+        let positions = ids.len() - width;
+        lanes.states.clear();
+        lanes.states.resize(positions, State::default());
+        lanes.words.clear();
+        lanes.words.resize(streams.len(), [0; BATCH]);
+        for first in (0..positions).step_by(LANES) {
+            let count = LANES.min(positions - first);
+            let row = |offset: usize| {
+                let mut row = [0; LANES];
+                let ids = &ids[first + offset..][..count];
+                row.iter_mut().zip(ids).for_each(|(to, &id)| *to = u64::from(id));
+                row
+            };
+            let tokens = row(width);
+            for (index, &key) in philox.keys.iter().enumerate() {
+                let state = context_rows(key, width, row);
+                for (lane, to) in lanes.states[first..first + count].iter_mut().enumerate() {
+                    to.0[2 * index] = state[1][lane] << 32 | state[0][lane];
+                    to.0[2 * index + 1] = state[3][lane] << 32 | state[2][lane];
+                }
+                let wanted = lanes.words.iter_mut().zip(streams);
+                for (words, _) in wanted.filter(|(_, stream)| philox.index(**stream) == index) {
+                    let block = token_rows(key, &state, &tokens);
+                    for lane in 0..LANES {
+                        words[first + lane] = block[(tokens[lane] & 3) as usize][lane] as u32;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// States of a batch's contexts; `row(i)` is the i-th id of each.
+#[inline(always)]
+fn context_rows(key: u64, width: usize, row: impl Fn(usize) -> Row) -> [Row; 4] {
+    let begin = [u64::from(CONTEXT), width as u64, 0, 0];
+    let mut state = begin.map(|word| [word; LANES]);
+    for offset in (0..width).step_by(4) {
+        for (at, words) in state.iter_mut().enumerate() {
+            let ids = match offset + at < width {
+                true => row(offset + at),
+                false => [u64::from(PADDING) - at as u64; LANES],
+            };
+            words.iter_mut().zip(ids).for_each(|(word, id)| *word ^= id);
+        }
+        let first = [u64::from(low(key)) ^ offset as u64; LANES];
+        philox_rows(&mut state, first, u64::from(high(key)));
+    }
+    state
+}
+
+/// Blocks that hold the words of a batch's tokens.
+#[inline(always)]
+fn token_rows(key: u64, state: &[Row; 4], tokens: &Row) -> [Row; 4] {
+    let mut block = [*tokens, state[0], state[1], state[2]];
+    block[0].iter_mut().for_each(|token| *token >>= 2);
+    let first = state[3].map(|word| u64::from(low(key)) ^ word);
+    philox_rows(&mut block, first, u64::from(high(key) ^ TOKEN));
+    block
+}
+
+/// [`philox`] of each lane; the second word of the key is the same for all.
+#[inline(always)]
+fn philox_rows(counter: &mut [Row; 4], mut first: Row, mut second: u64) {
+    const LOW: u64 = 0xFFFF_FFFF;
+    for _ in 0..10 {
+        for lane in 0..LANES {
+            let [a, b, c, d] = [0, 1, 2, 3].map(|word: usize| counter[word][lane]);
+            let (left, right) = ((a & LOW) * 0xD251_1F53, (c & LOW) * 0xCD9E_8D57);
+            counter[0][lane] = right >> 32 ^ b ^ first[lane];
+            counter[1][lane] = right & LOW;
+            counter[2][lane] = left >> 32 ^ d ^ second;
+            counter[3][lane] = left & LOW;
+            first[lane] = (first[lane] + 0x9E37_79B9) & LOW;
+        }
+        second = (second + 0xBB67_AE85) & LOW;
     }
 }
 

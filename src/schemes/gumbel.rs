@@ -21,8 +21,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Candidates, Draw, Noise, Null, Payload, Pick, Scheme, Seeding, SpecError, Stage, Turnable,
-    Turned, check_width,
+    Candidates, Draw, Noise, Null, Payload, Pick, Scheme, Seeding, Sequence, SpecError, Stage,
+    Turnable, Turned, check_width,
 };
 use crate::payload::{Code, CodeError};
 use crate::prf::{KEY_A, KEY_B};
@@ -57,16 +57,12 @@ impl Gumbel {
             Self { payload_bits: Some(64), ..Self::default() },
         ]
     }
-
-    fn code(bits: u32) -> Result<Code, CodeError> {
-        Code::new(bits, SYMBOL_BITS)
-    }
 }
 
 impl Scheme for Gumbel {
     fn check(&self) -> Result<(), SpecError> {
         check_width(self.context_width)?;
-        self.payload_bits.map(Self::code).transpose()?;
+        self.payload_bits.map(code).transpose()?;
         match self.alpha {
             Some(got) if !(got > 0.0 && got < 1.0) => Err(SpecError::Alpha { got }),
             Some(_) if self.payload_bits.is_some() => Err(SpecError::NoRoom { with: "alpha" }),
@@ -117,14 +113,25 @@ impl Scheme for Gumbel {
         true
     }
 
+    fn sequence(&self) -> Option<&dyn Sequence> {
+        self.payload_bits.map(|_| self as _)
+    }
+
     fn payload(&self) -> Option<Box<dyn Payload + '_>> {
-        let code = Self::code(self.payload_bits?).ok()?;
-        Some(Box::new(Turned::new(self, code)))
+        Some(Box::new(Turned::of(self)?))
     }
 }
 
 impl Turnable for Gumbel {
     const STRENGTHS: usize = FALLS.len();
+
+    fn code(&self) -> Option<Code> {
+        code(self.payload_bits?).ok()
+    }
+
+    fn evidence_of(&self, word: u32) -> f64 {
+        exponential(word)
+    }
 
     /// The word of a token that was chosen with probability p has u ~ Beta(1/p, 1), of density u^(1/p − 1)/p. The ratio is the
     /// mean of that over p = 2^−j, j = 0 … 12, with weights proportional to r^j. It grows with u, so its mean over the
@@ -145,6 +152,10 @@ impl Turnable for Gumbel {
         }
         (sum / total).ln()
     }
+}
+
+fn code(bits: u32) -> Result<Code, CodeError> {
+    Code::new(bits, SYMBOL_BITS)
 }
 
 /// r of texts of little, middling and much entropy: fitted to tokens chosen from distributions of 1, 2 and 3.3 nats on

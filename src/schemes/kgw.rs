@@ -19,8 +19,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Candidates, Draw, Noise, Null, Payload, Pick, Scheme, Seeding, SpecError, Stage, Turnable,
-    Turned, check_width,
+    Candidates, Draw, Noise, Null, Payload, Pick, Scheme, Seeding, Sequence, SpecError, Stage,
+    Turnable, Turned, check_width,
 };
 use crate::payload::{Code, CodeError};
 use crate::prf::KEY_A;
@@ -92,7 +92,7 @@ impl Kgw {
         GreenList { gamma: self.gamma, delta: self.delta }
     }
 
-    fn code(&self, bits: u32) -> Result<Code, CodeError> {
+    fn code_of(&self, bits: u32) -> Result<Code, CodeError> {
         let covering = |symbol_bits: &u32| self.gamma * f64::from(1_u32 << symbol_bits) >= 1.0;
         Code::new(bits, (1..MOST_SYMBOL_BITS).find(covering).unwrap_or(MOST_SYMBOL_BITS))
     }
@@ -106,7 +106,7 @@ impl Scheme for Kgw {
         if self.seeding == KgwSeeding::SelfAnchored {
             return Err(SpecError::NoRoom { with: "seeding = \"self\"" });
         }
-        self.code(bits)?;
+        self.code_of(bits)?;
         Ok(())
     }
 
@@ -164,14 +164,25 @@ impl Scheme for Kgw {
         false
     }
 
+    fn sequence(&self) -> Option<&dyn Sequence> {
+        self.payload_bits.map(|_| self as _)
+    }
+
     fn payload(&self) -> Option<Box<dyn Payload + '_>> {
-        let code = self.code(self.payload_bits?).ok()?;
-        Some(Box::new(Turned::new(self, code)))
+        Some(Box::new(Turned::of(self)?))
     }
 }
 
 impl Turnable for Kgw {
     const STRENGTHS: usize = SHARES_OF_DELTA.len();
+
+    fn code(&self) -> Option<Code> {
+        self.code_of(self.payload_bits?).ok()
+    }
+
+    fn evidence_of(&self, word: u32) -> f64 {
+        f64::from(u8::from(word < self.greens().threshold()))
+    }
 
     /// A token that δ' moves among candidates of equal logits is green with probability g = γe^δ'/(1 − γ + γe^δ'); the ratio
     /// is g/γ for green and (1−g)/(1−γ) else.
@@ -225,10 +236,14 @@ impl GreenList {
 
     /// Only the `count` highest candidates are tested.
     pub fn bias_highest(&self, draw: &Draw<'_>, candidates: &mut Candidates, count: usize) {
-        for entry in candidates.highest(count).to_vec() {
-            if self.is_green(draw, candidates.id(entry as usize)) {
-                candidates.logits_mut()[entry as usize] += self.delta;
-            }
+        let entries = candidates.highest(count).to_vec();
+        let ids: Vec<TokenId> =
+            entries.iter().map(|&entry| candidates.id(entry as usize)).collect();
+        let mut words = vec![0; ids.len()];
+        draw.words(Some(&ids), KEY_A, &mut words);
+        let (logits, threshold) = (candidates.logits_mut(), self.threshold());
+        for (&entry, _) in entries.iter().zip(words).filter(|&(_, word)| word < threshold) {
+            logits[entry as usize] += self.delta;
         }
     }
 

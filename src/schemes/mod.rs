@@ -9,12 +9,23 @@
 //!
 //! Symbols: V vocabulary size, γ green fraction, δ bias, h context width, m depth, α mixing probability.
 
+mod dip;
 mod gumbel;
 mod kgw;
+mod kuditipudi;
+mod lm_watermarking;
+mod markllm_kgw;
+mod mpac;
 mod payload;
+mod sequence;
+mod sglang;
 mod sweet;
 mod synthid;
+mod synthid_text;
+mod textseal;
+mod transformers_kgw;
 mod unigram;
+mod unigram_watermark;
 mod vllm;
 
 use std::fmt;
@@ -23,16 +34,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::payload::CodeError;
 pub use crate::prf::{Draw, Seeding};
-use crate::prf::{PeerPrf, PrfError, PrfVariant};
+use crate::prf::{Layers, PeerPrf, PrfError, PrfVariant};
 pub use crate::sampling::{Candidates, Noise};
 use crate::tokens::TokenId;
 
+pub use dip::Dip;
 pub use gumbel::Gumbel;
 pub use kgw::{Kgw, KgwSeeding};
-pub use payload::{Payload, Reader, Reading, Turnable, Turned};
+pub use kuditipudi::{Kuditipudi, Method};
+pub use lm_watermarking::LmWatermarking;
+pub use markllm_kgw::{MarkLlmKgw, WindowScheme};
+pub use mpac::{Mpac, MpacSeeds};
+pub use payload::{Payload, Turnable, Turned};
+pub use sequence::{Digit, Judgement, Message, Noted, Sequence, TextLaw};
+pub use sglang::SglangGumbel;
 pub use sweet::Sweet;
 pub use synthid::{SynthId, Weighting};
+pub use synthid_text::{SynthIdHash, SynthIdText};
+pub use textseal::{TextSeal, TextSealMethod};
+pub use transformers_kgw::{SeedingScheme, TransformersKgw};
 pub use unigram::Unigram;
+pub use unigram_watermark::UnigramWatermark;
 pub use vllm::VllmGumbel;
 
 /// Makes [`Spec`] from the list of schemes: the only place that names them all.
@@ -87,6 +109,26 @@ schemes! {
     Sweet = "sweet",
     /// vLLM's exponential minimum sampling, with one key or two.
     VllmGumbel = "vllm-gumbel",
+    /// SGLang's exponential minimum sampling, with one key or two.
+    SglangGumbel = "sglang-gumbel",
+    /// Tournament sampling as transformers and Google's SynthID-Text do it.
+    SynthIdText = "synthid-text",
+    /// The one green list of the Unigram paper's own code.
+    UnigramWatermark = "unigram-watermark",
+    /// A message in the colours of tokens: Yoo et al. 2024.
+    Mpac = "mpac",
+    /// Reweighting by an order of the vocabulary: Wu et al. 2024, Hu et al. 2024.
+    Dip = "dip",
+    /// A walk through a secret sequence of numbers: Kuditipudi et al. 2024.
+    Kuditipudi = "kuditipudi",
+    /// transformers' green lists, of torch's CPU generator.
+    TransformersKgw = "transformers-kgw",
+    /// Green lists of the code of Kirchenbauer et al. and of text-generation-inference.
+    LmWatermarking = "lm-watermarking",
+    /// MarkLLM's green lists.
+    MarkLlmKgw = "markllm-kgw",
+    /// TextSeal's exponential minimum sampling and green lists.
+    TextSeal = "textseal",
 }
 
 /// One way of marking, as parameters. Implementations hold no key and no state.
@@ -113,6 +155,11 @@ pub trait Scheme: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Whether the engine leaves repeated draws unmarked unless told otherwise.
+    fn skips_repeats(&self) -> bool {
+        false
+    }
+
     /// How long marking remembers which draws were used, where it leaves repeats unmarked.
     fn memory(&self) -> Memory {
         Memory::Answer
@@ -129,20 +176,35 @@ pub trait Scheme: fmt::Debug + Send + Sync {
     /// Streams of the draw that [`evidence`](Self::evidence) reads.
     fn streams(&self) -> &[u32];
 
+    /// Whether a step stays unmarked, its draw unused, because the model is too certain; scoring does not know of it.
+    fn declines(&self, _candidates: &mut Candidates) -> bool {
+        false
+    }
+
     /// Marks one step: edits `candidates` in place, or picks the token. `noise` is the sampler's own generator.
     fn embed(&self, draw: &Draw<'_>, candidates: &mut Candidates, noise: &mut Noise) -> Pick;
 
     /// What one token contributes; larger speaks more for the mark.
     fn evidence(&self, draw: &Draw<'_>, token: TokenId) -> f64;
 
+    /// The scheme as one that judges whole texts, if it is one; its tokens have no evidence of their own.
+    fn sequence(&self) -> Option<&dyn Sequence> {
+        None
+    }
+
     /// The law of one token's evidence when the text is independent of the key, in a vocabulary of V tokens.
     fn null(&self, vocab_size: u32) -> Null;
+
+    /// The same under a key whose layers are known: [`Prf::layers`](crate::prf::Prf::layers).
+    fn null_under(&self, _layers: Option<&Layers>, vocab_size: u32) -> Null {
+        self.null(vocab_size)
+    }
 
     /// Whether, averaged over keys, the marked choice has exactly the model's distribution (up to 2⁻³²).
     fn distortion_free(&self) -> bool;
 
-    /// How the mark carries a message; `None`: it carries none. With one, [`embed`](Self::embed) and
-    /// [`evidence`](Self::evidence) are those of message 0.
+    /// How the mark carries a message; `None`: it carries none, or one that the profile fixes. With one,
+    /// [`embed`](Self::embed) and [`evidence`](Self::evidence) are those of message 0.
     fn payload(&self) -> Option<Box<dyn Payload + '_>> {
         None
     }
@@ -171,6 +233,8 @@ pub enum Memory {
     Answer,
     /// For so many positions, marked or not.
     Positions(usize),
+    /// To its end, those of marked positions alone; after so many of them nothing more is marked.
+    Marked(usize),
 }
 
 /// What the sampler does after a scheme has acted.
@@ -193,6 +257,21 @@ pub enum Null {
         /// Probability of each, exactly.
         p: f64,
     },
+    /// 1 for each of `marked` tokens among `population`, the counted tokens being distinct.
+    Hypergeometric {
+        /// V.
+        population: u32,
+        /// How many tokens give 1.
+        marked: u32,
+    },
+    /// None: the law is of a text, see [`Judgement::law`].
+    OfText,
+    /// 1 with probability p, as lists of a fixed size say of tokens: the sum over distinct (list, token) pairs is one of
+    /// hypergeometric counts, and its tail at most the binomial one from its mean plus 1 on (Hoeffding 1956).
+    Lists {
+        /// Share of the vocabulary on a list, exactly.
+        p: f64,
+    },
     /// Stochastically at most Exp(1): tails of the sum are upper bounds.
     Exponential,
     /// At most (1−α)·E + α·E′ with independent E, E′ ~ Exp(1).
@@ -205,6 +284,18 @@ pub enum Null {
         /// One weight for each bit.
         weights: Vec<u64>,
     },
+    /// `law` moved to another mean and made wider: sums of bits that are not quite fair and not quite independent. A sum
+    /// above its mean counts as one of `law` that many of its own, narrower, deviations above the mean.
+    Widened {
+        /// The law, on whole numbers.
+        law: Box<Self>,
+        /// Mean of one token's evidence.
+        mean: f64,
+        /// Variance of a short sum in units of that of `law`, 1 or more.
+        variance: f64,
+        /// What each further token adds to `variance`, 0 or more.
+        growth: f64,
+    },
 }
 
 impl Null {
@@ -212,8 +303,28 @@ impl Null {
     pub fn unit(&self) -> f64 {
         match self {
             Self::Binomial { trials, .. } => f64::from(*trials),
-            Self::Exponential | Self::TwoExponentials { .. } => 1.0,
+            Self::Exponential
+            | Self::TwoExponentials { .. }
+            | Self::Hypergeometric { .. }
+            | Self::Lists { .. }
+            | Self::OfText => 1.0,
             Self::WeightedBits { weights } => weights.iter().sum::<u64>() as f64,
+            Self::Widened { law, .. } => law.unit(),
+        }
+    }
+
+    /// Mean of one token's evidence, or of the law that bounds it.
+    pub fn mean(&self) -> f64 {
+        match self {
+            Self::Binomial { trials, p } => f64::from(*trials) * p,
+            Self::Exponential | Self::TwoExponentials { .. } => 1.0,
+            Self::Hypergeometric { population, marked } => {
+                f64::from(*marked) / f64::from((*population).max(1))
+            }
+            Self::Lists { p } => *p,
+            Self::OfText => 0.0,
+            Self::WeightedBits { .. } => 0.5 * self.unit(),
+            Self::Widened { mean, .. } => *mean,
         }
     }
 
@@ -221,7 +332,10 @@ impl Null {
     pub fn notable(&self) -> f64 {
         let quartile = |mean: f64, variance: f64| mean + 0.674 * variance.sqrt();
         match self {
-            Self::Binomial { trials: 1, .. } => 0.5,
+            Self::Binomial { trials: 1, .. }
+            | Self::Hypergeometric { .. }
+            | Self::Lists { .. }
+            | Self::OfText => 0.5,
             Self::Binomial { trials, p } => {
                 let mean = f64::from(*trials) * p;
                 quartile(mean, mean * (1.0 - p))
@@ -234,6 +348,7 @@ impl Null {
                 let squares: f64 = weights.iter().map(|&w| (w * w) as f64).sum();
                 quartile(0.5 * self.unit(), 0.25 * squares)
             }
+            Self::Widened { law, mean, .. } => law.notable() + mean - law.mean(),
         }
     }
 }
@@ -262,6 +377,50 @@ pub enum SpecError {
         /// The widest.
         max: usize,
     },
+    /// A number of something that is 0 or too great.
+    #[error("{name} is {got}, but must be 1 to {max}")]
+    Count {
+        /// The parameter.
+        name: &'static str,
+        /// The value.
+        got: usize,
+        /// The greatest.
+        max: usize,
+    },
+    /// A probability outside its range.
+    #[error("{name} is {got}, but must be above 0 and {most} 1")]
+    Probability {
+        /// The parameter.
+        name: &'static str,
+        /// The value.
+        got: f64,
+        /// "below" or "at most".
+        most: &'static str,
+    },
+    /// A share of the vocabulary that leaves no or every token.
+    #[error("{name} is {got}, but must lie between 0 and 1 (a usual value is 0.25)")]
+    Ratio {
+        /// The parameter.
+        name: &'static str,
+        /// The value.
+        got: f64,
+    },
+    /// A bias that is no positive number.
+    #[error("{name} is {got}, but must be a number above 0 and at most 100 (a usual value is 2)")]
+    Bias {
+        /// The parameter.
+        name: &'static str,
+        /// The value.
+        got: f32,
+    },
+    /// Fewer ids than the function reads.
+    #[error("context_width is {got}, but this prf_type reads {least} ids or more")]
+    Narrow {
+        /// The value.
+        got: usize,
+        /// The narrowest.
+        least: usize,
+    },
     /// α is not a probability between 0 and 1.
     #[error("alpha is {got}, but must lie between 0 and 1")]
     Alpha {
@@ -276,6 +435,27 @@ pub enum SpecError {
         /// Most layers.
         max: u32,
     },
+    /// N-grams without a context, or too long.
+    #[error("ngram_len is {got}, but must be 2 to {max}: the token and at least one before it")]
+    NgramLen {
+        /// The value.
+        got: usize,
+        /// The longest.
+        max: usize,
+    },
+    /// A table of no bits or too many.
+    #[error("sampling_table_size is {got}, but must be 1 to {max}")]
+    TableSize {
+        /// The value.
+        got: u32,
+        /// The largest.
+        max: u32,
+    },
+    /// Parameters of the table of a function that has none.
+    #[error(
+        "hash = \"iv\" has no table; leave out sampling_table_size and sampling_table_seed, or say hash = \"table\""
+    )]
+    NoTable,
     /// A tournament match needs at least two candidates.
     #[error("leaves is {got}, but must be 2 to 1000")]
     Leaves {
@@ -294,21 +474,39 @@ pub enum SpecError {
         /// How many it wants.
         got: usize,
     },
-    /// A number of positions that is none.
-    #[error("{name} is 0, but must be 1 or more; leave it out to remember the whole answer")]
-    Memory {
-        /// The parameter.
-        name: &'static str,
+    /// α is no share that is moved.
+    #[error("alpha is {got}, but must be above 0 and at most 0.5 (a usual value is 0.45)")]
+    Reweight {
+        /// The value.
+        got: f64,
     },
-    /// The profile names another function than the scheme's.
-    #[error("prf = \"{got}\" does not go with scheme \"{scheme}\", whose function is \"{needed}\"")]
-    Variant {
-        /// The scheme.
-        scheme: &'static str,
-        /// Its function.
-        needed: &'static str,
-        /// What the profile says.
-        got: &'static str,
+    /// A cost that is none.
+    #[error("gap is {got}, but must be a number, 0 or more; leave it out for blocks without gaps")]
+    Gap {
+        /// The value.
+        got: f64,
+    },
+    /// No message has that length.
+    #[error("message_length is {got}, but must be 1 to {max} bits")]
+    MessageLength {
+        /// The value.
+        got: u32,
+        /// The longest.
+        max: u32,
+    },
+    /// More digits than colours, or fewer than two.
+    #[error("base is {got}, but must be 2 to {max}, the number of colours that gamma leaves")]
+    Base {
+        /// The value.
+        got: u32,
+        /// Number of colours.
+        max: u32,
+    },
+    /// Not a message of the stated length.
+    #[error("message must be {needed} binary digits, as many as message_length says")]
+    Message {
+        /// How many.
+        needed: u32,
     },
     /// A message of a length that there is no code for.
     #[error(transparent)]
@@ -326,16 +524,32 @@ pub enum SpecError {
     #[error(
         "the message has more than {bits} bits; use one below 2^{bits}, or a profile with more payload_bits"
     )]
-    Message {
+    LongMessage {
         /// k.
         bits: u32,
+    },
+    /// A number of positions that is none.
+    #[error("{name} is 0, but must be 1 or more; leave it out to remember the whole answer")]
+    Memory {
+        /// The parameter.
+        name: &'static str,
+    },
+    /// The profile names another function than the scheme's.
+    #[error("prf = \"{got}\" does not go with scheme \"{scheme}\", whose function is \"{needed}\"")]
+    Variant {
+        /// The scheme.
+        scheme: &'static str,
+        /// Its function.
+        needed: &'static str,
+        /// What the profile says.
+        got: &'static str,
     },
     /// The function cannot be made.
     #[error(transparent)]
     Prf(#[from] PrfError),
     /// There is no one seed for a position's context, so "a repeated seed" has no use.
     #[error(
-        "repeats = \"single-turn\" needs seeds made of the context alone; use \"score-once\" with unigram and with seeding = \"self\""
+        "repeats = \"single-turn\" or \"all-turns\" needs seeds made of the context alone; use \"score-once\" with unigram and with seeding = \"self\""
     )]
     SingleTurnNeedsContext,
 }

@@ -1,14 +1,15 @@
-//! Marks that carry a message.
+//! Marks that carry a message of the caller's choice.
 //!
-//! A scheme looks at one token at a time; a message is spread over a whole text. Hence a second trait: [`Payload`] marks
-//! and scores with a message in hand, and its [`Reader`] takes a text's tokens one by one and says at the end which
-//! message they carry. [`Turned`] is our own way, for any scheme whose words may be turned: the symbol that a token carries of the
-//! message is added to the words of its draw (see [`crate::payload`]).
+//! A message is spread over a whole text: each token's draw says which part of the message the token carries, and so a text is
+//! read as a whole ([`Sequence`]). [`Turned`] is our own way, for any scheme whose words may be turned: the symbol that a token
+//! carries is added to the words of its draw (see [`crate::payload`]).
 
 use std::fmt;
 
+use super::sequence::{Judgement, Message, Noted, Sequence, TextLaw};
 use super::{Candidates, Draw, Noise, Pick, Scheme};
-use crate::payload::{Code, Decoded, Decoder, Posterior};
+use crate::payload::{Code, Decoded, Decoder};
+use crate::prf::KEY_A;
 use crate::tokens::TokenId;
 
 /// A mark that carries a message of 1 to 64 bits.
@@ -27,28 +28,22 @@ pub trait Payload: fmt::Debug {
 
     /// As [`Scheme::evidence`], for a message that was fixed before the text. Its null is the scheme's.
     fn evidence(&self, message: u64, draw: &Draw<'_>, token: TokenId) -> f64;
-
-    /// Begins to read a text.
-    fn reader(&self) -> Box<dyn Reader + '_>;
 }
 
-/// Reads the message of one text.
-pub trait Reader {
-    /// Takes a token that counts.
-    fn read(&mut self, draw: &Draw<'_>, token: TokenId);
+/// A scheme whose words may be turned: it reads stream [`KEY_A`] alone.
+pub trait Turnable: Scheme {
+    /// How many strengths of the mark the decoder tries.
+    const STRENGTHS: usize;
 
-    /// What all of them say.
-    fn finish(self: Box<Self>) -> Box<dyn Reading>;
-}
+    /// How messages are written; `None`: the mark carries none.
+    fn code(&self) -> Option<Code>;
 
-/// What a text says of all messages.
-pub trait Reading {
-    /// ln of an e-value against "no message": its mean over keys is at most one when the text is independent of the key,
-    /// so its inverse bounds a p-value that holds whatever the message, and before any is decoded.
-    fn ln_e(&self) -> f64;
+    /// What a token of this word contributes.
+    fn evidence_of(&self, word: u32) -> f64;
 
-    /// The likeliest message, and how probable it and each bit are.
-    fn decode(&self) -> Decoded;
+    /// ln of how much likelier a token marked at a strength has this word than an unmarked one. The mean of the ratio over
+    /// all 2³² words is at most one.
+    fn ln_ratio(&self, strength: usize, word: u32) -> f64;
 }
 
 /// Our own marks with a message: the scheme's draw, turned by the message's symbol.
@@ -58,28 +53,21 @@ pub struct Turned<'a, S> {
     code: Code,
 }
 
-/// A scheme whose words may be turned.
-pub trait Turnable: Scheme {
-    /// How many strengths of the mark the decoder tries.
-    const STRENGTHS: usize;
-
-    /// ln of how much likelier a token marked at a strength has this word than an unmarked one. The mean of the ratio over
-    /// all 2³² words is at most one.
-    fn ln_ratio(&self, strength: usize, word: u32) -> f64;
-}
-
-impl<'a, S> Turned<'a, S> {
-    /// `scheme` with messages of this code.
-    pub fn new(scheme: &'a S, code: Code) -> Self {
-        Self { scheme, code }
+impl<'a, S: Turnable> Turned<'a, S> {
+    /// `scheme`, if it carries messages.
+    pub fn of(scheme: &'a S) -> Option<Self> {
+        scheme.code().map(|code| Self { scheme, code })
     }
 
     /// The draw of a position as `message` turns it. A draw without a selector carries no message; `check` of a scheme
     /// refuses the seedings that have none.
     fn turned<'d>(&self, message: u64, draw: &Draw<'d>) -> Draw<'d> {
-        let symbol = |selector| self.code.symbol(&self.code.check(selector), message);
-        draw.turned(draw.selector().map_or(0, |selector| self.code.turn(symbol(selector))))
+        draw.turned(draw.selector().map_or(0, |selector| turn(&self.code, selector, message)))
     }
+}
+
+fn turn(code: &Code, selector: [u32; 3], message: u64) -> u32 {
+    code.turn(code.symbol(&code.check(selector), message))
 }
 
 impl<S: Turnable> Payload for Turned<'_, S> {
@@ -100,38 +88,51 @@ impl<S: Turnable> Payload for Turned<'_, S> {
     fn evidence(&self, message: u64, draw: &Draw<'_>, token: TokenId) -> f64 {
         self.scheme.evidence(&self.turned(message, draw), token)
     }
+}
 
-    fn reader(&self) -> Box<dyn Reader + '_> {
-        let decoder = Decoder::new(self.code, S::STRENGTHS);
-        Box::new(TurnedReader { scheme: self.scheme, code: self.code, decoder })
+/// A text is judged by an e-value: its likelihood ratio against the null, averaged over messages and strengths. The values are
+/// the evidence of the likeliest message.
+impl<S: Turnable> Sequence for S {
+    /// The selector, and the token's word before any turn.
+    fn note(&self, draw: &Draw<'_>, token: TokenId, words: &mut Vec<u32>) -> bool {
+        let Some(selector) = draw.selector() else { return false };
+        words.extend(selector);
+        words.push(draw.word(token, KEY_A));
+        true
+    }
+
+    fn judge(&self, noted: &Noted, _: u32) -> Judgement {
+        let Some(code) = self.code() else { return Judgement::default() };
+        let (seen, _) = noted.words.as_chunks::<4>();
+        let mut decoder = Decoder::new(code, S::STRENGTHS);
+        for &[a, b, c, word] in seen {
+            let ratio = |strength: usize, word: u32| self.ln_ratio(strength, word);
+            decoder.add(&code.check([a, b, c]), word, &ratio);
+        }
+        let posterior = decoder.finish();
+        let found = posterior.decode();
+        let value = |&[a, b, c, word]: &[u32; 4]| {
+            self.evidence_of(word.wrapping_add(turn(&code, [a, b, c], found.message)))
+        };
+        Judgement {
+            values: seen.iter().map(value).collect(),
+            law: TextLaw::EValue { ln: posterior.ln_e() },
+            message: Some(found.into()),
+        }
     }
 }
 
-struct TurnedReader<'a, S> {
-    scheme: &'a S,
-    code: Code,
-    decoder: Decoder,
-}
-
-impl<S: Turnable> Reader for TurnedReader<'_, S> {
-    fn read(&mut self, draw: &Draw<'_>, token: TokenId) {
-        let Some(selector) = draw.selector() else { return };
-        let ratio = |strength: usize, word: u32| self.scheme.ln_ratio(strength, word);
-        let word = draw.word(token, crate::prf::KEY_A);
-        self.decoder.add(&self.code.check(selector), word, &ratio);
-    }
-
-    fn finish(self: Box<Self>) -> Box<dyn Reading> {
-        Box::new(self.decoder.finish())
-    }
-}
-
-impl Reading for Posterior {
-    fn ln_e(&self) -> f64 {
-        Self::ln_e(self)
-    }
-
-    fn decode(&self) -> Decoded {
-        Self::decode(self)
+impl From<Decoded> for Message {
+    fn from(found: Decoded) -> Self {
+        let width = found.bits as usize;
+        let binary = |message: u64| format!("{message:0width$b}");
+        let next = found.candidates.iter().skip(1);
+        Self {
+            bits: binary(found.message),
+            posterior: found.posterior,
+            ones: found.ones.iter().rev().copied().collect(),
+            next: next.map(|next| (binary(next.message), next.posterior)).collect(),
+            digits: Vec::new(),
+        }
     }
 }

@@ -51,7 +51,8 @@ impl Default for SynthId {
 }
 
 impl SynthId {
-    const MAX_DEPTH: u32 = 64;
+    /// Most layers.
+    pub(super) const MAX_DEPTH: u32 = 64;
 
     pub(super) fn examples() -> Vec<Self> {
         let base = Self::default();
@@ -64,14 +65,14 @@ impl SynthId {
     }
 
     /// The layers' bits of `token`, layer 0 lowest.
-    fn bits(&self, draw: &Draw<'_>, token: TokenId) -> u64 {
+    pub(super) fn bits(&self, draw: &Draw<'_>, token: TokenId) -> u64 {
         let high = if self.depth > 32 { draw.word(token, 1) } else { 0 };
         let all = u64::from(high) << 32 | u64::from(draw.word(token, 0));
         all & (u64::MAX >> (64 - self.depth))
     }
 
     /// Weight of layer `l`: (10 − 9·l/(m−1))·(m−1).
-    fn weight(&self, layer: u32) -> u64 {
+    pub(super) fn weight(&self, layer: u32) -> u64 {
         let last = u64::from(self.depth - 1).max(1);
         10 * last - 9 * u64::from(layer)
     }

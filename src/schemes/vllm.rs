@@ -76,6 +76,10 @@ impl Scheme for VllmGumbel {
         Some(PeerPrf::Philox { width: self.context_width, dual: self.alpha.is_some() })
     }
 
+    fn skips_repeats(&self) -> bool {
+        true
+    }
+
     fn memory(&self) -> Memory {
         self.max_history.map_or(Memory::Answer, Memory::Positions)
     }

@@ -10,6 +10,7 @@
 //! | green lists of fixed size | hypergeometric | [`hypergeometric_sf_ge`] |
 //! | exponential evidence | gamma | [`gamma_sf_ge`] |
 //! | two exponential draws a token | two gammas | [`two_gamma_sf_ge`] |
+//! | most frequent colours, summed over digits | maxima of multinomials | [`maximal_counts_sf_ge`] |
 //! | weighted layers of fair bits | weighted binomials | [`WeightedBits`] |
 //!
 //! This module imports nothing from the rest of the crate.
@@ -26,6 +27,7 @@ mod hypergeometric;
 mod interval;
 mod ks;
 mod logp;
+mod maximal_counts;
 mod normal;
 mod permutation;
 mod power;
@@ -44,6 +46,7 @@ pub use hypergeometric::hypergeometric_sf_ge;
 pub use interval::{Interval, clopper_pearson};
 pub use ks::{Ks, ks_uniform, ks_valid};
 pub use logp::LogP;
+pub use maximal_counts::maximal_counts_sf_ge;
 pub use normal::normal_sf_ge;
 pub use permutation::{permutation_p, randomised_p};
 pub use power::Alternative;

@@ -20,6 +20,9 @@ pub struct KeyInfo {
     /// From when on nothing is marked with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retired: Option<Timestamp>,
+    /// How many 64-bit numbers it has; none for a key of our own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<usize>,
     /// Salted hash, to be published or time-stamped.
     pub commitment: Commitment,
 }
@@ -56,6 +59,13 @@ impl Secret {
         }
     }
 
+    fn numbers(&self) -> Option<usize> {
+        match self {
+            Self::Own(_) => None,
+            Self::Numbers(numbers) => Some(numbers.len()),
+        }
+    }
+
     fn key(&self) -> Option<Key> {
         match self {
             Self::Own(hex) => Key::from_hex(hex).ok(),
@@ -88,6 +98,7 @@ impl KeyFile {
             id: self.id.clone(),
             created: self.created,
             retired: self.retired,
+            numbers: self.secret.numbers(),
             commitment: self.commitment.clone(),
         }
     }

@@ -133,6 +133,33 @@ impl Store {
         Ok(Some(file))
     }
 
+    /// Writes a profile and its tokenizer to a folder, for who shall detect; the key is not among them.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when one of the files exists; [`StoreError::Io`].
+    pub fn write_bundle(
+        profile: &Profile,
+        tokenizer: &[u8],
+        folder: &Path,
+    ) -> Result<[PathBuf; 2], StoreError> {
+        let paths = [format!("{}.toml", profile.id), "tokenizer.json".to_owned()];
+        let paths = paths.map(|name| folder.join(name));
+        if let Some(taken) = paths.iter().find(|path| path.exists()) {
+            return Err(StoreError::Exists { path: taken.clone() });
+        }
+        create(&paths[0], profile.to_toml()?.as_bytes(), Access::Public)?;
+        create(&paths[1], tokenizer, Access::Public)?;
+        Ok(paths)
+    }
+
+    /// Writes a new file that only its owner can read, for a configuration with a key in it.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when there is one; [`StoreError::Io`].
+    pub fn write_secret(to: &Path, content: &[u8]) -> Result<(), StoreError> {
+        create(to, content, Access::Owner)
+    }
+
     fn profile_path(&self, id: &str) -> PathBuf {
         self.home.join("profiles").join(format!("{id}.toml"))
     }

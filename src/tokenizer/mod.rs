@@ -67,6 +67,11 @@ impl HfTokenizer {
         Ok(whole[..at.unwrap_or(0)].to_vec())
     }
 
+    /// Number of entries, added tokens included; fewer than V where ids are left out.
+    pub fn entries(&self) -> usize {
+        self.prompt.get_vocab_size(true)
+    }
+
     /// A token written out, as the vocabulary has it.
     pub fn token(&self, id: TokenId) -> Option<String> {
         self.prompt.id_to_token(id)

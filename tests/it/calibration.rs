@@ -2,7 +2,7 @@
 //!
 //! Every (window, key) pair has a key of its own, so pairs are independent and, the law being exact, each p-value is
 //! uniform: the number of p ≤ level is Binomial(pairs, level). Discrete laws are read through the randomised p,
-//! P(X > x) + U·P(X = x); laws that are bounds (gumbel's 2⁻³² steps) by their p. Every rate (two-sided) and the
+//! P(X > x) + U·P(X = x); laws that are bounds (gumbel's 2⁻³² steps, lists of fixed size) by their p. Every rate (two-sided) and the
 //! Kolmogorov–Smirnov distance of every cell is one test of a family; the whole table fails by chance with probability
 //! 0.001 (Bonferroni).
 
@@ -11,8 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use touchmark::detect::Law;
 use touchmark::sampling::Noise;
-use touchmark::schemes::{Gumbel, Kgw, KgwSeeding, Null, Spec, Sweet, SynthId, Unigram, Weighting};
-use touchmark::stats::{binomial_sf_ge, ks_uniform, randomised_p};
+use touchmark::schemes::{
+    Gumbel, Kgw, KgwSeeding, Null, SglangGumbel, Spec, Sweet, SynthId, SynthIdHash, SynthIdText,
+    TextSeal, TextSealMethod, TransformersKgw, Unigram, UnigramWatermark, VllmGumbel, Weighting,
+};
+use touchmark::stats::{binomial_sf_ge, ks_uniform, ks_valid, randomised_p};
 use touchmark::tokenizer::HfTokenizer;
 use touchmark::tokens::{TokenId, Tokenize};
 use touchmark::watermark::{Repeats, Text, Vocabulary, Watermark};
@@ -34,6 +37,9 @@ fn cells() -> Vec<Cell> {
     let gumbel = |alpha| Spec::Gumbel(Gumbel { alpha, ..Gumbel::default() });
     let synthid =
         |weighting, depth| Spec::SynthId(SynthId { weighting, depth, ..SynthId::default() });
+    let text = |hash, weighting, depth| {
+        Spec::SynthIdText(SynthIdText { hash, weighting, depth, ..SynthIdText::default() })
+    };
     let named = [
         ("kgw left h=1", kgw(1, KgwSeeding::Left)),
         ("kgw left h=2", kgw(2, KgwSeeding::Left)),
@@ -41,11 +47,35 @@ fn cells() -> Vec<Cell> {
         ("kgw min h=4", kgw(4, KgwSeeding::Min)),
         ("kgw self h=4", kgw(4, KgwSeeding::SelfAnchored)),
         ("unigram", Spec::Unigram(Unigram::default())),
+        ("unigram-watermark", Spec::UnigramWatermark(UnigramWatermark::default())),
         ("gumbel h=4", gumbel(None)),
         ("gumbel dual α=0.1 h=4", gumbel(Some(0.1))),
         ("synthid m=30 mean", synthid(Weighting::Mean, 30)),
         ("synthid m=30 weighted", synthid(Weighting::WeightedMean, 30)),
         ("sweet h=2", Spec::Sweet(Sweet::default())),
+        ("transformers-kgw lefthash", Spec::TransformersKgw(TransformersKgw::default())),
+        ("vllm-gumbel h=4", Spec::VllmGumbel(VllmGumbel::default())),
+        ("sglang-gumbel h=4", Spec::SglangGumbel(SglangGumbel::default())),
+        (
+            "sglang-gumbel two keys h=2",
+            Spec::SglangGumbel(SglangGumbel {
+                context_window: 2,
+                mixing_probability: Some(0.5),
+                ..SglangGumbel::default()
+            }),
+        ),
+        ("synthid-text table", text(SynthIdHash::Table, Weighting::Mean, 30)),
+        ("synthid-text table weighted", text(SynthIdHash::Table, Weighting::WeightedMean, 9)),
+        ("synthid-text iv", text(SynthIdHash::Iv, Weighting::Mean, 30)),
+        ("textseal gumbelmax h=1", Spec::TextSeal(TextSeal::default())),
+        (
+            "textseal greenlist h=2",
+            Spec::TextSeal(TextSeal {
+                watermark_type: TextSealMethod::Greenlist,
+                ngram: 2,
+                ..TextSeal::default()
+            }),
+        ),
     ];
     let cell = |(name, spec): (&str, Spec), repeats| Cell { name: name.to_owned(), spec, repeats };
     let mut cells: Vec<Cell> = named.into_iter().map(|it| cell(it, Repeats::ScoreOnce)).collect();
@@ -133,7 +163,6 @@ fn p_values(
         size: 8192,
         special: tokenizer.special_ids().to_vec(),
     };
-    let law = Law::new(cell.spec.scheme().null(8192)).unwrap();
     let rows = parallel(texts.len(), |at| {
         let text = &texts[at];
         // A gate that depends on the text alone, as a model's entropies do.
@@ -145,18 +174,24 @@ fn p_values(
             let mark = Watermark::new(&key, cell.spec.prf(), &cell.spec, &vocabulary, cell.repeats)
                 .unwrap();
             let evidence = mark.score_text(&Text::gated(text, &gate));
-            randomised(&law, evidence.sum(), evidence.scored() as u64, noise.uniform())
+            randomised(mark.null(), evidence.sum(), evidence.scored() as u64, noise.uniform())
         };
         (0..keys).map(p).collect::<Vec<f64>>()
     });
     rows.concat()
 }
 
-/// P(X > x) + U·P(X = x) for laws on whole numbers, P(X ≥ x) else.
-fn randomised(law: &Law, sum: f64, scored: u64, uniform: f64) -> f64 {
+/// P(X > x) + U·P(X = x) for laws on whole numbers, P(X ≥ x) else. Of a law that is wider than what was measured, the
+/// one within: it must hold too.
+fn randomised(null: &Null, sum: f64, scored: u64, uniform: f64) -> f64 {
+    if let Null::Widened { law, mean, .. } = null {
+        let moved = sum - scored as f64 * (mean - law.mean());
+        return randomised(law, moved.round(), scored, uniform);
+    }
+    let law = Law::new(null.clone()).unwrap();
     let at_least = law.tail(sum, scored).unwrap();
     match law.null() {
-        Null::Binomial { .. } | Null::WeightedBits { .. } => {
+        Null::Binomial { .. } | Null::WeightedBits { .. } | Null::Hypergeometric { .. } => {
             let above = law.tail(sum + 1.0, scored).unwrap();
             randomised_p(above, at_least, uniform).unwrap().p()
         }
@@ -168,8 +203,9 @@ fn randomised(law: &Law, sum: f64, scored: u64, uniform: f64) -> f64 {
 fn check(name: &str, spec: &Spec, p: &[f64], cells: usize) -> Vec<String> {
     let alpha = FAMILY_WISE / (cells as f64 * (LEVELS.len() + 1) as f64);
     let pairs = p.len() as u64;
+    let null = spec.scheme().null(8192);
     let bound =
-        matches!(spec.scheme().null(8192), Null::Exponential | Null::TwoExponentials { .. });
+        matches!(null, Null::Exponential | Null::TwoExponentials { .. } | Null::Lists { .. });
     let mut faults = Vec::new();
     let mut rates = Vec::new();
     for level in LEVELS {
@@ -181,7 +217,8 @@ fn check(name: &str, spec: &Spec, p: &[f64], cells: usize) -> Vec<String> {
             faults.push(format!("{name}: rate {} at {level}", rates[rates.len() - 1]));
         }
     }
-    let ks = ks_uniform(p).unwrap();
+    // Half of the p-values of lists are 1, so only that they are valid can be asked.
+    let ks = if matches!(null, Null::Lists { .. }) { ks_valid(p) } else { ks_uniform(p) }.unwrap();
     if ks.p.p() < alpha {
         faults.push(format!("{name}: KS distance {} has log10 p {}", ks.distance, ks.p));
     }

@@ -134,11 +134,65 @@ fn what_is_written_is_found_and_what_is_not_is_not() {
 }
 
 #[test]
+fn messages_go_the_whole_way() {
+    let home = Home::new();
+    home.ok(&["profile", "new", "accounts", "--scheme", "gumbel", "--set", "payload_bits=24"]);
+    home.ok(&["profile", "new", "plain"]);
+    let generate = |more: &[&str]| {
+        let common = ["generate", "-p", "In the morning", "--max-tokens", "200", "--seed", "3"];
+        home.run(&[&common[..], more].concat())
+    };
+    let (code, text, err) = generate(&["--profile", "accounts", "--payload", "0xABC123"]);
+    assert_eq!(code, 0, "{err}");
+    home.write("marked.txt", text);
+    let rows = home.rows(&["marked.txt", "--profile", "accounts"]);
+    assert_eq!(verdicts(&rows), ["detected"], "{}", rows[0]);
+    let payload = &rows[0]["payload"];
+    assert_eq!(payload["message"], "0xabc123", "{payload}");
+    assert_eq!(payload["bits"].as_str().unwrap().len(), 24);
+    assert!(payload["posterior"].as_f64().unwrap() > 0.99, "{payload}");
+    let table = home.ok(&["detect", "marked.txt", "--profile", "accounts"]);
+    assert!(table.contains("message 0xabc123"), "{table}");
+    // Rows keep the message, and a file of another message is not continued.
+    let jsonl = ["--profile", "accounts", "-o", "rows.jsonl", "--payload"];
+    assert_eq!(generate(&[&jsonl[..], &["7"]].concat()).0, 0);
+    let row: Value =
+        serde_json::from_slice(&std::fs::read(home.path("rows.jsonl")).unwrap()).unwrap();
+    assert_eq!(row["payload"], "0x7");
+    let (code, _, err) = generate(&[&jsonl[..], &["8", "--resume"]].concat());
+    assert!(code == 2 && err.contains("payload"), "{code} {err}");
+    for (arguments, part) in [
+        (&["--profile", "accounts"][..], "say which with --payload"),
+        (&["--profile", "accounts", "--payload", "16777216"], "below 2^24"),
+        (&["--profile", "accounts", "--payload", "0xZZ"], "a message is a number"),
+        (&["--profile", "plain", "--payload", "1"], "carries no message"),
+        (&["--no-watermark", "--payload", "1"], "cannot be used with"),
+    ] {
+        let (code, _, err) = generate(arguments);
+        assert!(code == 2 && err.contains(part), "{arguments:?}: {code} {err}");
+    }
+    home.refused(
+        &["profile", "new", "p", "--scheme", "kgw", "--set", "payload_bits=4"],
+        &["payload_bits is 4", "8 to 64"],
+    );
+    let both = ["--set", "alpha=0.1", "--set", "payload_bits=8"];
+    home.refused(
+        &[&["profile", "new", "p", "--scheme", "gumbel"], &both[..]].concat(),
+        &["payload_bits cannot go with alpha"],
+    );
+}
+
+/// Keys are fixed: with one token of context, one key in some hundred leads the model round in circles.
+#[test]
 fn every_scheme_goes_the_whole_way() {
     let home = Home::new();
-    home.ok(&["key", "new", "house"]);
-    for scheme in touchmark::schemes::Spec::NAMES {
-        home.ok(&["profile", "new", scheme, "--scheme", scheme, "--key", "house"]);
+    let store = touchmark::store::Store::at(home.path("home"));
+    for (number, scheme) in (1..).zip(touchmark::schemes::Spec::NAMES) {
+        let spec = touchmark::schemes::Spec::usual(scheme).unwrap();
+        let key = crate::common::key_for(number, &spec);
+        let id = scheme.parse().unwrap();
+        store.add_key(Some(id), &key, "2026-01-01T00:00:00Z".parse().unwrap()).unwrap();
+        home.ok(&["profile", "new", scheme, "--scheme", scheme, "--key", scheme]);
         let text = home.ok(&[
             "generate",
             "-p",
@@ -159,13 +213,16 @@ fn every_scheme_goes_the_whole_way() {
             let rows = home.rows(&[&file, "--profile", "all", "--model", "bundled"]);
             let found: Vec<&Value> =
                 rows.iter().filter(|row| row["verdict"] == "detected").collect();
+            let all = touchmark::schemes::Spec::NAMES.len();
             assert_eq!(
                 (rows.len(), found.len(), &found[0]["profile"]),
-                (5, 1, &Value::from(*scheme))
+                (all, 1, &Value::from(*scheme))
             );
             let [p, corrected] =
                 ["log10_p", "log10_p_corrected"].map(|field| found[0][field].as_f64().unwrap());
-            assert!((corrected - p - 5_f64.log10()).abs() < 1e-9);
+            // And for the beginnings that are tried, two with some schemes.
+            let paid = 10_f64.powf(corrected - p).round() as usize;
+            assert!(paid == all || paid == 2 * all, "{paid}");
         }
     }
 }
@@ -497,4 +554,40 @@ fn a_large_text_is_read() {
     assert!(row["tokens_total"].as_u64().unwrap() > 2_000_000, "{row}");
     assert_eq!(row["verdict"], "insufficient_evidence");
     assert!(row["tokens_scored"].as_u64().unwrap() < 40, "{row}");
+}
+
+#[test]
+fn a_bayesian_detector_adds_its_posterior() {
+    let home = Home::new();
+    let parameters = ["--scheme", "synthid-text", "--set", "depth=2", "--repeats", "single-turn"];
+    home.ok(&[&["profile", "new", "text"], &parameters[..]].concat());
+    home.ok(&["profile", "new", "lists", "--scheme", "kgw"]);
+    let weights = |beta: &str, delta: &str| {
+        format!(
+            r#"{{"prior":[0.25],"likelihood_model_watermarked.beta":{beta},"likelihood_model_watermarked.delta":{delta}}}"#
+        )
+    };
+    home.write("weights.json", weights("[[[-2.5,-2.5]]]", "[[[[0,0],[0,0]]]]"));
+    home.write("torn.json", weights("[[[-2.5,-2.5]]]", "[[[[0,0]]]]"));
+    home.write("deep.json", weights("[[[0]]]", "[[[[0]]]]"));
+    home.write("short.txt", "One");
+    home.write("long.txt", "The ship came in at dawn, and nobody on the quay had slept.");
+
+    let read = |file: &str| {
+        let rows = home.rows(&["--profile", "text", "--bayesian", "weights.json", file]);
+        rows[0]["posterior"].as_f64().unwrap()
+    };
+    assert!((read("short.txt") - 0.25).abs() < 1e-12);
+    let posterior = read("long.txt");
+    assert!(posterior > 0.0 && posterior < 1.0 && (posterior - 0.25).abs() > 1e-6, "{posterior}");
+    let plain = home.rows(&["--profile", "text", "long.txt"]);
+    assert!(plain[0].get("posterior").is_none());
+
+    let refused = |profile: &str, file: &str, parts: &[&str]| {
+        home.refused(&["detect", "--profile", profile, "--bayesian", file, "long.txt"], parts);
+    };
+    refused("lists", "weights.json", &["lists", "synthid-text", "kgw"]);
+    refused("text", "deep.json", &["1 layers", "profile has 2"]);
+    refused("text", "torn.json", &["torn.json", "delta", "depth"]);
+    refused("text", "none.json", &["none.json"]);
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use touchmark::detect::{Detector, Verdict, expected_evidence};
 use touchmark::generate::{Answer, Ends, Output, Request, generate};
-use touchmark::prf::Seeding;
+use touchmark::prf::{PrfVariant, Seeding, Start};
 use touchmark::sampling::{Candidates, Noise, Sampler, Sampling, entropy};
 use touchmark::schemes::{Pick, Spec, Stage};
 use touchmark::stats::{Family, binomial_sf_ge, gamma_sf_ge};
@@ -15,12 +15,14 @@ use touchmark::watermark::{Marked, Repeats, Text, Watermark};
 use crate::common::{Letters, ToyModel, watermark};
 
 const V: u32 = 4096;
+const PROMPT: &[TokenId] = &[1, 2, 3];
+const WRITTEN: Start<'_> = Start::Answer { prompt: PROMPT };
 
 fn write(mark: Option<&Watermark>, tokens: usize, seed: u64) -> Output {
     let mut model = ToyModel::new(V as usize);
     let sampling = Sampling { seed, ..Sampling::default() };
     let request = Request {
-        prompt: vec![1, 2, 3],
+        prompt: PROMPT.to_vec(),
         max_tokens: tokens,
         sampling,
         stream: 0,
@@ -71,8 +73,9 @@ fn skipping_repeats_marks_what_the_scorer_counts() {
     for spec in Spec::examples().into_iter().filter(shared) {
         let mark = watermark(2, &spec, V, Repeats::SingleTurn);
         let output = write(Some(&mark), 300, 8);
-        let evidence = mark.score_text(&Text::gated(&output.ids, &entropies(&output.ids)));
-        assert_eq!(evidence.scored(), output.marked, "{spec:?}");
+        let (ids, entropies) = (&output.ids[..], &entropies(&output.ids)[..]);
+        let evidence = mark.score_text(&Text { ids, start: WRITTEN, entropies });
+        assert_eq!(evidence.scored() + evidence.aliased, output.marked, "{spec:?}");
     }
 }
 
@@ -104,7 +107,9 @@ fn distortion_free_claims_hold() {
     let total: f64 = logits.iter().map(|&l| f64::from(l).exp()).sum();
     for spec in Spec::examples() {
         let mark = watermark(3, &spec, 16, Repeats::ScoreOnce);
-        let fixed = spec.scheme().seeding() == Seeding::Fixed;
+        // The functions of SynthID-Text are weak hashes of a context: they average out over keys only.
+        let fixed = spec.scheme().seeding() == Seeding::Fixed
+            || matches!(spec.prf(), PrfVariant::SynthIdTable | PrfVariant::SynthIdIv);
         let counts = marked_choices(&mark, &spec, &logits, fixed);
         let draws: f64 = counts.iter().sum();
         let chi2: f64 = counts
@@ -134,7 +139,6 @@ fn marked_choices(mark: &Watermark, spec: &Spec, logits: &[f32], fixed: bool) ->
     let mut candidates = Candidates::default();
     for number in 0..60_000_u32 {
         let other;
-        // A scheme without context varies with the key alone.
         let mark = if fixed {
             other = watermark(u64::from(number), spec, 16, Repeats::ScoreOnce);
             &other
@@ -236,7 +240,8 @@ fn specs_survive_files_and_have_names_of_their_own() {
 /// More uncertain text carries more of the mark, and always more than chance.
 #[test]
 fn expected_evidence_grows_with_entropy() {
-    for spec in Spec::examples() {
+    // Of a scheme that judges whole texts a token has none.
+    for spec in Spec::examples().into_iter().filter(|spec| spec.scheme().sequence().is_none()) {
         let [low, high] = [0.7, 3.0].map(|nats| expected_evidence(&spec, nats).unwrap());
         assert!(high.mean > low.mean && low.sd > 0.0, "{spec:?}: {low:?} {high:?}");
     }

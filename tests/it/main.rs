@@ -14,6 +14,10 @@ mod calibration;
 mod chat;
 #[cfg(feature = "bundled")]
 mod cli;
+#[cfg(feature = "bundled")]
+mod cli_identify;
+#[cfg(feature = "bundled")]
+mod cli_import;
 #[cfg(all(feature = "bundled", feature = "hub", unix))]
 mod cli_models;
 mod common;
@@ -25,6 +29,8 @@ mod gguf;
 mod highest;
 #[cfg(all(feature = "hub", unix))]
 mod hub;
+mod import;
+mod payload;
 mod peers;
 #[cfg(all(feature = "engine", feature = "tokenizer"))]
 mod power;

@@ -2,10 +2,21 @@
 
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+mod dip;
+mod extra;
+mod kgw;
+mod kuditipudi;
+mod mpac;
+mod p_values;
+mod sglang;
+mod synthid;
+mod textseal;
+mod unigram;
 mod vllm;
 
 use serde_json::Value;
 use touchmark::keys::Key;
+use touchmark::prf::{Prf, Start};
 use touchmark::schemes::Spec;
 use touchmark::tokens::{TokenId, TokenizerHash};
 use touchmark::watermark::{Repeats, Vocabulary, Watermark};
@@ -46,6 +57,11 @@ pub fn logit(step: u32, token: u32) -> f32 {
     (x >> 8) as f32 / 2_097_152.0
 }
 
+/// The rows of a file of texts.
+pub fn texts(json_lines: &str) -> Vec<Value> {
+    json_lines.lines().map(golden).collect()
+}
+
 pub fn mark(keys: Vec<u64>, spec: &Spec, vocab_size: u64, repeats: Repeats) -> Watermark {
     let vocabulary = Vocabulary {
         tokenizer: TokenizerHash([3; 32]),
@@ -61,4 +77,40 @@ pub fn assert_near(found: f64, expected: f64, relative: f64) {
         (found - expected).abs() <= relative * expected.abs().max(1e-300),
         "{found} {expected}"
     );
+}
+
+/// A walk over a text gives what each prefix gives by itself, of every function that an example uses.
+#[test]
+fn walks_equal_prefixes() {
+    let tokens: Vec<TokenId> = (0..150_u32).map(|i| i.wrapping_mul(2_654_435_761) % 500).collect();
+    for spec in Spec::examples() {
+        let Some(peer) = spec.scheme().peer() else { continue };
+        let key = crate::common::key_for(11, &spec);
+        let prf = Prf::of_peer(&key, &peer, spec.scheme().seeding(), 500).unwrap();
+        for start in [
+            Start::Fragment,
+            Start::Answer { prompt: &[] },
+            Start::Answer { prompt: &[7, 8] },
+            Start::Answer { prompt: &tokens },
+        ] {
+            let streams = spec.scheme().streams();
+            let (lead, mut seen) = (prf.lead(start), Vec::new());
+            prf.walk(start, &tokens, streams, |position, draw| {
+                let history = [&lead, &tokens[..position]].concat();
+                let alone = prf.at_start(&history, start).unwrap();
+                for token in [tokens[position], 499] {
+                    assert_eq!(draw.seed_id(token), alone.seed_id(token), "{spec:?} {position}");
+                    for &stream in streams {
+                        let [walked, alone] = [draw, &alone].map(|draw| draw.word(token, stream));
+                        assert_eq!(walked, alone, "{spec:?} {position} {token}");
+                    }
+                }
+                seen.push(position);
+            });
+            let drawn = |&position: &usize| {
+                prf.at_start(&[&lead, &tokens[..position]].concat(), start).is_some()
+            };
+            assert_eq!(seen, (0..tokens.len()).filter(drawn).collect::<Vec<_>>(), "{spec:?}");
+        }
+    }
 }

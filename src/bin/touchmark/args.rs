@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use touchmark::profile::import::Tool;
 
 /// Watermark what a language model writes, and find such marks in any text.
 #[derive(Parser)]
@@ -118,6 +119,8 @@ pub enum Command {
     Generate(Generate),
     /// Look for marks in texts
     Detect(Detect),
+    /// Say which of all known marks a text carries
+    Identify(Identify),
     /// Look at models, fetch them from a hub, check them
     #[cfg(any(feature = "engine", feature = "hub"))]
     #[command(visible_alias = "models")]
@@ -269,6 +272,10 @@ pub struct Detect {
     pub model: Option<PathBuf>,
     #[command(flatten)]
     pub loading: Loading,
+    /// Weights of a trained Bayesian detector of SynthID-Text, as JSON: adds its `posterior` to each row, which is no
+    /// p-value. For `synthid-text` profiles
+    #[arg(long, value_name = "WEIGHTS.json")]
+    pub bayesian: Option<PathBuf>,
     /// False-alarm rate for each document
     #[arg(long, default_value_t = 1e-6, value_name = "RATE", env = "TOUCHMARK_FPR")]
     pub fpr: f64,
@@ -284,6 +291,11 @@ pub struct Detect {
     /// Field of a JSON line that holds token ids, read instead of the text
     #[arg(long, value_name = "NAME")]
     pub tokens_field: Option<String>,
+    /// Field of a JSON line that holds the prompt: texts are then read as answers to it, from their first token on
+    #[arg(long, value_name = "NAME")]
+    pub prompt_field: Option<String>,
+    #[command(flatten)]
+    pub looks: Looks,
     /// How rows are written
     #[arg(long, value_enum, env = "TOUCHMARK_FORMAT")]
     pub format: Option<Format>,
@@ -296,6 +308,42 @@ pub struct Detect {
     /// Exit with code 1 when a mark is found
     #[arg(long, value_enum, value_name = "VERDICT")]
     pub fail_on: Option<FailOn>,
+}
+
+/// What is tried beyond one look at each text; all of it is paid for in the corrected p-values.
+#[derive(Args)]
+pub struct Looks {
+    /// Keys to try with each profile, by name, where they fit it; `all` for all of the keyring [default: the profile's]
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub keys: Vec<String>,
+    /// Read texts also with common damage undone (smart quotes, HTML, wrapped lines): `on`, or `off`
+    #[arg(long, value_enum, default_value_t, value_name = "on|off")]
+    pub normalise: Switch,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    #[default]
+    On,
+    Off,
+}
+
+#[derive(Args)]
+pub struct Identify {
+    /// A file with the text, `-` for standard input, or the text itself
+    #[arg(value_name = "TEXT|FILE")]
+    pub text: String,
+    /// What the text answers, where it is known: the text is then read as an answer from its first token on
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// Profiles to try, by name or file
+    #[arg(long, value_name = "ID", default_value = "all", value_delimiter = ',')]
+    pub profile: Vec<String>,
+    #[command(flatten)]
+    pub looks: Looks,
+    /// False-alarm rate for all that is tried together
+    #[arg(long, default_value_t = 1e-6, value_name = "RATE", env = "TOUCHMARK_FPR")]
+    pub fpr: f64,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -413,6 +461,10 @@ pub struct Profile {
 pub enum ProfileAction {
     /// Make a profile
     New(ProfileNew),
+    /// Make a profile of another engine's configuration, and keep the key that it holds
+    Import(ProfileImport),
+    /// Write a profile as another engine's configuration, or with its tokenizer for who shall detect
+    Export(ProfileExport),
     /// List profiles
     List,
     /// Show a profile
@@ -439,9 +491,9 @@ pub struct ProfileNew {
     /// Key to mark with [default: a new one]
     #[arg(long, value_name = "ID")]
     pub key: Option<String>,
-    /// What counts once
-    #[arg(long, value_enum, default_value_t)]
-    pub repeats: Repeats,
+    /// What counts once [default: as the scheme's engine does it, `score-once` for our own]
+    #[arg(long, value_enum)]
+    pub repeats: Option<Repeats>,
     /// Tokenizer file, or a model that has it [default: the bundled model's]
     #[arg(long, value_name = "FILE|MODEL")]
     pub tokenizer: Option<PathBuf>,
@@ -457,13 +509,83 @@ pub struct ProfileNew {
     pub entropy: Option<f64>,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Args)]
+pub struct ProfileImport {
+    /// The tool's configuration: JSON, YAML or a Python dict
+    pub file: PathBuf,
+    /// transformers, vllm, sglang, synthid, lm-watermarking, tgi or llama-cpp
+    #[arg(long = "for", value_name = "TOOL")]
+    pub tool: Tool,
+    /// Tokenizer file, or the model that has it
+    #[arg(long, value_name = "FILE|MODEL")]
+    pub tokenizer: PathBuf,
+    /// Width of the model's logits
+    #[arg(long, value_name = "V", value_parser = clap::value_parser!(u32).range(2..), conflicts_with_all = ["model", "vocab_size_of_tokenizer"])]
+    pub vocab_size: Option<u32>,
+    /// Take that width from this model's configuration
+    #[arg(long, value_name = "MODEL", conflicts_with = "vocab_size_of_tokenizer")]
+    pub model: Option<PathBuf>,
+    /// The model's logits are exactly as wide as the tokenizer's vocabulary, without padding
+    #[arg(long)]
+    pub vocab_size_of_tokenizer: bool,
+    /// Name of the profile [default: the tool's]
+    #[arg(long, value_name = "ID")]
+    pub name: Option<String>,
+    /// Name of the key [default: random]
+    #[arg(long, value_name = "ID")]
+    pub key_id: Option<String>,
+    /// Which of synthid-text's two hashes: table is the package 0.2.1, iv the repository since June 2025
+    #[arg(long, value_enum)]
+    pub hash: Option<SynthIdHash>,
+    /// Length of llama.cpp's n-grams
+    #[arg(long, value_name = "N")]
+    pub ngram_len: Option<u32>,
+    /// Where the text was generated; lists of some tools depend on it
+    #[arg(long, value_enum)]
+    pub device: Option<DrawnOn>,
+    /// Branch, tag or commit of the tokenizer's model on a hub [default: main]
+    #[arg(long, value_name = "REV")]
+    pub revision: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum SynthIdHash {
+    Table,
+    Iv,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum DrawnOn {
+    Cpu,
+    Cuda,
+}
+
+#[derive(Args)]
+pub struct ProfileExport {
+    /// Name or file
+    pub id: String,
+    /// transformers, vllm, sglang, synthid, lm-watermarking, tgi or llama-cpp; what is written holds the key
+    #[arg(long = "for", value_name = "TOOL", required_unless_present = "bundle", requires = "to")]
+    pub tool: Option<Tool>,
+    /// New file that only its owner can read
+    #[arg(short, long, value_name = "FILE", group = "to", requires = "tool")]
+    pub output: Option<PathBuf>,
+    /// Write to standard output, key included
+    #[arg(long, group = "to", requires = "tool")]
+    pub show_key: bool,
+    /// Folder for the profile and its tokenizer, without the key
+    #[arg(long, value_name = "DIR")]
+    pub bundle: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Repeats {
     /// Mark everything, count each draw once
-    #[default]
     ScoreOnce,
     /// Leave a repeated draw unmarked, count its first occurrence
     SingleTurn,
+    /// The same, and the prompt's contexts count as used
+    AllTurns,
 }
 
 /// A message of at most 64 bits.

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
+use subtle::ConstantTimeEq;
 use touchmark::detect::{Detector, expected_evidence};
-use touchmark::keys::Key;
-use touchmark::profile::{Profile, TokenizerPin};
+use touchmark::keys::{Key, KeyId, is_slug};
+use touchmark::profile::{Profile, ProfileError, TokenizerPin};
 use touchmark::schemes::Spec;
 use touchmark::stats::Family;
-use touchmark::store::{Store, StoreError};
+use touchmark::store::{KeyInfo, Store, StoreError};
 use touchmark::tokenizer::HfTokenizer;
 use touchmark::tokens::Tokenize;
 use touchmark::watermark::{Repeats, Vocabulary, Watermark};
@@ -33,7 +34,17 @@ pub struct NewProfile {
     pub id: String,
     pub scheme: Spec,
     pub repeats: Repeats,
-    pub key: Option<String>,
+    pub key: NewKey,
+}
+
+/// The key of a new profile.
+pub enum NewKey {
+    /// Made for it.
+    Fresh,
+    /// One of the keyring.
+    Kept(String),
+    /// Of another engine, to be kept under this name or a random one.
+    Given(Key, Option<KeyId>),
 }
 
 /// Makes a profile, and its key where none is named, and keeps both and the tokenizer.
@@ -51,15 +62,13 @@ pub fn new_profile(
             bail!("profile \"{}\" exists already; choose another name", new.id);
         }
     }
-    HfTokenizer::from_bytes(&tokenizer.file)?;
-    let key = match &new.key {
-        Some(id) => store.key_info(&id.parse()?)?,
-        None => store.add_key(None, &fresh_key(&new.scheme)?, now)?,
-    };
-    if key.retired.is_some() {
-        bail!("key \"{}\" is retired; choose another", key.id);
+    // All that can be refused is refused before anything is written.
+    if !is_slug(&new.id) {
+        return Err(ProfileError::Id { got: new.id }.into());
     }
+    HfTokenizer::from_bytes(&tokenizer.file)?;
     let reference = expected_evidence(&new.scheme, tokenizer.entropy)?;
+    let key = keep_key(store, new.key, &new.scheme, now)?;
     let hash = store.add_tokenizer(&tokenizer.file)?;
     let profile = Profile {
         schema: Profile::SCHEMA,
@@ -80,6 +89,35 @@ pub fn new_profile(
     };
     store.add_profile(&profile)?;
     Ok(profile)
+}
+
+/// The public part of a profile's key, which is kept if it is new.
+fn keep_key(store: &Store, key: NewKey, scheme: &Spec, now: Timestamp) -> anyhow::Result<KeyInfo> {
+    let kept = match key {
+        NewKey::Fresh => return Ok(store.add_key(None, &fresh_key(scheme)?, now)?),
+        NewKey::Kept(id) => store.key_info(&id.parse()?)?,
+        NewKey::Given(key, id) => {
+            // The same key may go with several tokenizers.
+            let same = match &id {
+                Some(id) => store.key(id).is_ok_and(|kept| bool::from(kept.ct_eq(&key))),
+                None => false,
+            };
+            match id {
+                Some(id) if same => store.key_info(&id)?,
+                id => store.add_key(id, &key, now)?,
+            }
+        }
+    };
+    if kept.retired.is_some() {
+        bail!("key \"{}\" is retired; choose another", kept.id);
+    }
+    if kept.numbers != scheme.key_numbers() {
+        bail!(
+            "key \"{}\" has not the form that this scheme wants; leave --key out to make one",
+            kept.id
+        );
+    }
+    Ok(kept)
 }
 
 fn fresh_key(scheme: &Spec) -> anyhow::Result<Key> {
@@ -104,7 +142,7 @@ pub fn default_profile(
         id: DEFAULT_PROFILE.to_owned(),
         scheme,
         repeats: Repeats::default(),
-        key: None,
+        key: NewKey::Fresh,
     };
     let profile = match new_profile(store, new, &first()?) {
         Ok(profile) => profile,
@@ -147,7 +185,8 @@ pub fn profile_tokenizer(
     Ok(tokenizer)
 }
 
-fn kept_tokenizer(store: &Store, profile: &Profile) -> anyhow::Result<Vec<u8>> {
+/// The file of the tokenizer that a profile pins.
+pub fn kept_tokenizer(store: &Store, profile: &Profile) -> anyhow::Result<Vec<u8>> {
     let TokenizerPin { hash, name, .. } = &profile.tokenizer;
     if let Some(file) = store.tokenizer(*hash)? {
         return Ok(file);
@@ -192,21 +231,16 @@ pub fn watermark(
     Ok(Watermark::new(&key, profile.prf, &profile.scheme, &vocabulary, profile.repeats)?)
 }
 
-/// A detector for one profile out of `profiles` that are all looked for in the same documents.
+/// A detector for one profile out of a family that are all looked for in the same documents.
 pub fn detector(
     store: &Store,
     profile: &Profile,
     tokenizer: &dyn Tokenize,
     fpr: f64,
-    profiles: usize,
+    family: Family,
 ) -> anyhow::Result<Detector> {
-    let family = Family::one().times("profiles", profiles as u64);
-    Ok(Detector::new(
-        watermark(store, profile, tokenizer)?,
-        fpr,
-        family,
-        profile.reference.clone(),
-    )?)
+    let watermark = watermark(store, profile, tokenizer)?;
+    Ok(Detector::new(watermark, fpr, family, profile.reference.clone())?)
 }
 
 pub fn now() -> Timestamp {

@@ -40,6 +40,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         #[cfg(bundled_models)]
         Some(Command::Demo(args)) => commands::demo::run(&cli.global, args),
         Some(Command::Detect(args)) => commands::detect::run(&cli.global, args),
+        Some(Command::Identify(args)) => commands::identify::run(&cli.global, args),
         #[cfg(feature = "engine")]
         Some(Command::Generate(args)) => commands::generate::run(&cli.global, args),
         Some(Command::Key(args)) => commands::key::run(&cli.global, args),

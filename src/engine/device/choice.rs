@@ -1,26 +1,41 @@
-//! Which device computes.
+//! Which device a model runs on, and which there are.
 
 use std::fmt;
 use std::str::FromStr;
-
-use candle_core::Device as CandleDevice;
 
 use super::DeviceDecoder;
 use crate::engine::{Decoder, Dtype, EngineError, Source};
 use crate::lm::LanguageModel;
 
-/// Where a model is to run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Where a model shall run. As text `auto`, `cpu`, `cuda`, `cuda:1`, `metal`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Device {
-    /// A GPU that this build knows and that answers, else the CPU.
+    /// The first CUDA device, else the Metal device, else the CPU, among those that the program was built for and that
+    /// answer.
     #[default]
     Auto,
-    /// The CPU, with kernels of our own.
+    /// This machine's processor.
     Cpu,
-    /// An NVIDIA GPU, by number.
+    /// An NVIDIA GPU, by its number from 0 on.
     Cuda(usize),
-    /// The Apple GPU.
+    /// An Apple GPU.
     Metal,
+}
+
+impl FromStr for Device {
+    type Err = EngineError;
+
+    fn from_str(name: &str) -> Result<Self, EngineError> {
+        let number = |number: &str| number.parse().ok().map(Self::Cuda);
+        let known = match name {
+            "auto" => Some(Self::Auto),
+            "cpu" => Some(Self::Cpu),
+            "cuda" => Some(Self::Cuda(0)),
+            "metal" => Some(Self::Metal),
+            _ => name.strip_prefix("cuda:").and_then(number),
+        };
+        known.ok_or_else(|| EngineError::UnknownDevice { given: name.to_owned() })
+    }
 }
 
 impl fmt::Display for Device {
@@ -28,101 +43,120 @@ impl fmt::Display for Device {
         match self {
             Self::Auto => f.write_str("auto"),
             Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(0) => f.write_str("cuda"),
             Self::Cuda(number) => write!(f, "cuda:{number}"),
             Self::Metal => f.write_str("metal"),
         }
     }
 }
 
-impl FromStr for Device {
-    type Err = EngineError;
-
-    /// `auto`, `cpu`, `cuda`, `cuda:1`, `metal`.
-    fn from_str(text: &str) -> Result<Self, EngineError> {
-        let unknown = || EngineError::UnknownDevice { given: text.to_owned() };
-        match text {
-            "auto" => Ok(Self::Auto),
-            "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda(0)),
-            "metal" => Ok(Self::Metal),
-            _ => {
-                let number = text.strip_prefix("cuda:").ok_or_else(unknown)?;
-                number.parse().map(Self::Cuda).map_err(|_| unknown())
-            }
-        }
-    }
-}
-
 impl Device {
-    /// The device that this stands for: [`Device::Auto`] becomes one that is there.
+    /// The device that this stands for: [`Device::Auto`] becomes one that answers.
     ///
     /// # Errors
-    /// As [`load`].
+    /// [`EngineError`]: a device that the program was not built for or that does not answer.
     pub fn resolve(self) -> Result<Self, EngineError> {
-        let candidates = [Self::Cuda(0), Self::Metal];
+        if self == Self::Auto {
+            let gpu = [Self::Cuda(0), Self::Metal].into_iter().find(|gpu| gpu.open().is_ok());
+            return Ok(gpu.unwrap_or(Self::Cpu));
+        }
+        self.open().map(|_| self)
+    }
+
+    /// The feature that a program must be built with to use the device.
+    fn feature(self) -> Option<(&'static str, bool)> {
         match self {
-            Self::Cpu => Ok(Self::Cpu),
-            Self::Auto => {
-                Ok(candidates.into_iter().find(|gpu| open(*gpu).is_ok()).unwrap_or(Self::Cpu))
-            }
-            chosen => open(chosen).map(|_| chosen),
+            Self::Auto | Self::Cpu => None,
+            Self::Cuda(_) => Some(("cuda", cfg!(feature = "cuda"))),
+            Self::Metal => Some(("metal", cfg!(feature = "metal"))),
+        }
+    }
+
+    /// The tensor library's handle.
+    pub(super) fn open(self) -> Result<candle_core::Device, EngineError> {
+        if let Some((feature, false)) = self.feature() {
+            return Err(EngineError::DeviceNotBuilt { device: self, feature });
+        }
+        let missing = |source| EngineError::NoDevice { device: self, source };
+        match self {
+            Self::Auto => self.resolve()?.open(),
+            Self::Cpu => Ok(candle_core::Device::Cpu),
+            Self::Cuda(number) => candle_core::Device::new_cuda(number).map_err(missing),
+            Self::Metal => candle_core::Device::new_metal(0).map_err(missing),
         }
     }
 }
 
-/// A device that answers.
+/// A device that this program can use.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SeenDevice {
-    /// What to ask for.
+pub struct DeviceInfo {
+    /// How it is asked for.
     pub device: Device,
-    /// What it is.
+    /// Its maker's name for it.
     pub name: String,
+    /// Its memory in bytes, where it has its own and says so.
+    pub memory: Option<u64>,
 }
 
-/// The devices that this build can use on this machine, the CPU first.
-pub fn devices() -> Vec<SeenDevice> {
-    let mut seen = vec![SeenDevice { device: Device::Cpu, name: "the processor".to_owned() }];
-    // candle has no way to count GPUs; their numbers have no gaps.
-    let gpus = (0..16).map_while(|number| open(Device::Cuda(number)).ok().map(|_| number));
-    seen.extend(gpus.map(|number| SeenDevice {
-        device: Device::Cuda(number),
-        name: format!("NVIDIA GPU {number}"),
-    }));
-    if open(Device::Metal).is_ok() {
-        seen.push(SeenDevice { device: Device::Metal, name: "Apple GPU".to_owned() });
-    }
-    seen
+/// The devices that this program was built for and that answer, the CPU first.
+pub fn devices() -> Vec<DeviceInfo> {
+    let cpu = DeviceInfo {
+        device: Device::Cpu,
+        name: format!("{} processor", std::env::consts::ARCH),
+        memory: None,
+    };
+    [vec![cpu], cuda_devices(), metal_devices()].concat()
 }
 
-/// Loads a model where it is to run: the CPU form or the device form.
+#[cfg(feature = "cuda")]
+fn cuda_devices() -> Vec<DeviceInfo> {
+    use candle_core::cuda_backend::cudarc::driver::CudaContext;
+
+    let count = CudaContext::device_count().unwrap_or(0);
+    let info = |number: usize| {
+        let context = CudaContext::new(number).ok()?;
+        let memory = context.total_mem().ok().map(|bytes| bytes as u64);
+        Some(DeviceInfo { device: Device::Cuda(number), name: context.name().ok()?, memory })
+    };
+    (0..usize::try_from(count).unwrap_or(0)).filter_map(info).collect()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda_devices() -> Vec<DeviceInfo> {
+    Vec::new()
+}
+
+#[cfg(feature = "metal")]
+fn metal_devices() -> Vec<DeviceInfo> {
+    let info = |device: &candle_core::Device| {
+        let device = device.as_metal_device().ok()?;
+        let device = device.metal_device();
+        let memory = Some(device.recommended_max_working_set_size() as u64);
+        Some(DeviceInfo { device: Device::Metal, name: device.architecture_name(), memory })
+    };
+    Device::Metal.open().ok().as_ref().and_then(info).into_iter().collect()
+}
+
+#[cfg(not(feature = "metal"))]
+fn metal_devices() -> Vec<DeviceInfo> {
+    Vec::new()
+}
+
+/// Loads a model where it shall run: [`Decoder`] on the CPU, [`DeviceDecoder`] elsewhere.
 ///
 /// # Errors
-/// [`EngineError::NoDevice`] when the device does not answer or this build does not know it; otherwise as
-/// [`Decoder::load`] and [`DeviceDecoder::load`].
+/// [`EngineError`]: files that are missing, damaged or contradict each other, models of another kind, and a device that
+/// the program was not built for or that does not answer.
 pub fn load(
     source: &Source<'_>,
     device: Device,
     dtype: Dtype,
 ) -> Result<Box<dyn LanguageModel>, EngineError> {
-    Ok(match device.resolve()? {
-        Device::Cpu | Device::Auto => Box::new(Decoder::load(source, dtype)?),
-        gpu => Box::new(DeviceDecoder::load(source, &open(gpu)?, dtype)?),
-    })
-}
-
-fn open(device: Device) -> Result<CandleDevice, EngineError> {
-    let (feature, built) = match device {
-        Device::Cuda(_) => ("cuda", cfg!(feature = "cuda")),
-        _ => ("metal", cfg!(feature = "metal")),
-    };
-    if !built {
-        return Err(EngineError::DeviceNotBuilt { device, feature });
+    let opened = device.open()?;
+    if opened.is_cpu() {
+        return Ok(Box::new(Decoder::load(source, dtype)?));
     }
-    let opened = match device {
-        Device::Cuda(number) => CandleDevice::new_cuda(number),
-        _ => CandleDevice::new_metal(0),
-    };
-    opened.map_err(|source| EngineError::NoDevice { device, source })
+    Ok(Box::new(DeviceDecoder::load_on(source, opened, dtype)?))
 }
 
 #[cfg(test)]
@@ -130,23 +164,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_devices() {
-        for (text, device) in [
-            ("auto", Device::Auto),
-            ("cpu", Device::Cpu),
-            ("cuda", Device::Cuda(0)),
-            ("cuda:3", Device::Cuda(3)),
-            ("metal", Device::Metal),
+    fn names_are_read_as_they_are_written() {
+        let all = [Device::Auto, Device::Cpu, Device::Cuda(0), Device::Cuda(13), Device::Metal];
+        for device in all {
+            assert_eq!(device.to_string().parse::<Device>().unwrap(), device);
+        }
+        assert_eq!("cuda:0".parse::<Device>().unwrap(), Device::Cuda(0));
+        for wrong in ["", "gpu", "CPU", "cuda:", "cuda:-1", "cuda:x", "cuda1", "metal:0"] {
+            let error = wrong.parse::<Device>().unwrap_err();
+            assert!(matches!(error, EngineError::UnknownDevice { given } if given == wrong));
+        }
+    }
+
+    #[test]
+    fn a_device_that_was_not_built_in_is_refused_with_advice() {
+        for (device, feature, built) in [
+            (Device::Cuda(1), "cuda", cfg!(feature = "cuda")),
+            (Device::Metal, "metal", cfg!(feature = "metal")),
         ] {
-            let parsed: Device = text.parse().unwrap();
-            assert_eq!(parsed, device);
-            assert_eq!(parsed.to_string().parse::<Device>().unwrap(), device);
+            match device.open() {
+                Ok(_) => assert!(built),
+                Err(error @ EngineError::NoDevice { .. }) => assert!(built, "{error}"),
+                Err(error) => {
+                    assert!(!built && error.to_string().contains(&format!("--features {feature}")));
+                    assert!(error.to_string().contains(&device.to_string()), "{error}");
+                }
+            }
         }
-        for text in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "CPU"] {
-            assert!(
-                matches!(text.parse::<Device>(), Err(EngineError::UnknownDevice { .. })),
-                "{text}"
-            );
-        }
+        assert_eq!(devices()[0].device, Device::Cpu);
+        assert!(Device::Auto.open().is_ok());
     }
 }

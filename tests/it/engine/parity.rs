@@ -131,13 +131,17 @@ fn odd_chunks() {
 }
 
 #[test]
-fn batched_with_the_others() {
-    let mut model = scribe();
+fn batched() {
+    batched_with_the_others(&mut scribe());
+}
+
+/// All prompts in one batch, and 64 greedy tokens of each.
+pub fn batched_with_the_others(model: &mut dyn LanguageModel) {
     let cases = cases();
     let seqs: Vec<_> = cases.iter().map(|_| model.open().unwrap()).collect();
     // The longest prompt is half-way in when the others arrive; then all decode together.
     let half = cases[3].prompt.len() / 2;
-    append(&mut model, seqs[3], &cases[3].prompt[..half], Want::None);
+    append(model, seqs[3], &cases[3].prompt[..half], Want::None);
     let mut rows = vec![Vec::new(); cases.len()];
     let mut pending: Vec<Vec<TokenId>> = cases.iter().map(|case| case.prompt.clone()).collect();
     pending[3].drain(..half);

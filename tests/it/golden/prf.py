@@ -59,6 +59,49 @@ def seed(sub, seeding, context, token):
     return smallest([keyed(sub, 2, [i, token]) for i in context])
 
 
+def check(selector, bits, symbol_bits):
+    """Step and taps: exact fractions of the selector's words."""
+    step = selector[0] * bits >> 32
+    rest, taps = selector[1] + (selector[2] << 32), []
+    for _ in range(1 + min(10, bits - 1)):
+        rest *= (1 << symbol_bits) - 1
+        taps.append(1 + (rest >> 64))
+        rest &= (1 << 64) - 1
+    return step, taps
+
+
+def symbol(step, taps, bits, message):
+    result = 0
+    for back, tap in enumerate(taps):
+        if message >> ((step - back) % bits) & 1:
+            result ^= tap
+    return result
+
+
+def messages(key, tokenizer):
+    """What a message makes of the words of a draw."""
+    cases = []
+    for scheme, parameters, symbol_bits, bits, message in [
+        ("gumbel", "context_width=4\npayload_bits=64\n", 4, 64, 0xFEDCBA9876543210),
+        ("gumbel", "context_width=4\npayload_bits=17\n", 4, 17, 0x15A5B),
+        ("kgw", "green_threshold=1073741824\ncontext_width=2\nseeding=0\npayload_bits=32\n", 2, 32, 0x12345678),
+        ("kgw", "green_threshold=2147483648\ncontext_width=2\nseeding=0\npayload_bits=8\n", 1, 8, 0xA7),
+    ]:
+        sub = subkey(key, scheme, parameters, tokenizer, 8192)
+        for context in ([9, 8, 7, 6], [1, 2, 3, 4], [4000, 3000, 2000, 1000]):
+            context = context[: 4 if scheme == "gumbel" else 2]
+            s = seed(sub, "left", context, 0)
+            selector = [word(s, i, 128) for i in range(3)]
+            step, taps = check(selector, bits, symbol_bits)
+            c = symbol(step, taps, bits, message)
+            cases.append({
+                "scheme": scheme, "bits": bits, "symbol_bits": symbol_bits, "message": message, "context": context,
+                "selector": selector, "step": step, "taps": taps, "symbol": c, "token": 777,
+                "word": (word(s, 777, 0) + (c << (32 - symbol_bits))) & MASK,
+            })
+    return cases
+
+
 def main():
     cases = []
     tokenizer = bytes(range(32))
@@ -84,7 +127,7 @@ def main():
         "_comment": "PRF touchmark-v1, made by prf.py: the Python package blake3 " + blake3.__version__
         + " and a ChaCha8 written in Python. key and tokenizer hash in hexadecimal; word is 32 bits; seed_id is the "
         "first eight bytes of the effective seed, little-endian.",
-        "key": key.hex(), "tokenizer": tokenizer.hex(), "cases": cases,
+        "key": key.hex(), "tokenizer": tokenizer.hex(), "cases": cases, "messages": messages(key, tokenizer),
     }, indent=0))
 
 

@@ -3,11 +3,13 @@
 use serde_json::Value;
 use touchmark::detect::Law;
 use touchmark::prf::{KEY_A, KEY_B, PeerPrf, Prf, Seeding, Start};
-use touchmark::schemes::{Spec, VllmGumbel};
+use touchmark::sampling::{Candidates, Noise};
+use touchmark::schemes::{Pick, Spec, VllmGumbel};
 use touchmark::stats::gamma_sf_ge;
-use touchmark::watermark::Repeats;
+use touchmark::tokens::TokenId;
+use touchmark::watermark::{Marked, Repeats, Text, Unmarked};
 
-use super::{assert_near, flags, golden, ids, list, mark, number};
+use super::{assert_near, flags, golden, ids, list, logit, mark, number, texts};
 
 fn spec(config: &Value) -> (Spec, VllmGumbel) {
     let scheme = VllmGumbel {
@@ -73,6 +75,87 @@ fn sequences_are_read_as_the_tool_reads_them() {
             }
             if scheme.alpha.is_none() {
                 assert_near(gamma_sf_ge(score, count as f64).unwrap().p(), claimed, 1e-6);
+            }
+        }
+    }
+}
+
+/// The candidates of a step, and the likeliest.
+fn candidates(case: &Value, step: u32) -> (Candidates, TokenId) {
+    let period = number(&case["logit_period"]) as u32;
+    let logits: Vec<f32> =
+        (0..number(&case["vocab_size"]) as u32).map(|id| logit(step % period, id)).collect();
+    let mut candidates = Candidates::default();
+    candidates.load(&logits);
+    let highest = candidates.highest(4).to_vec();
+    if !step.is_multiple_of(3) {
+        let kept: Vec<f32> = highest.iter().map(|&id| logits[id as usize]).collect();
+        candidates.load_some(&highest, &kept);
+    }
+    (candidates, highest[0])
+}
+
+#[test]
+fn the_same_tokens_are_marked() {
+    let golden = golden(include_str!("../golden/peers/vllm_gumbel.json"));
+    assert_eq!(list(&golden["generation"]).len(), 5);
+    for case in list(&golden["generation"]) {
+        let scheme = VllmGumbel {
+            context_width: number(&case["context_width"]) as usize,
+            alpha: None,
+            max_history: Some(number(&case["deduplicate_contexts_max_history"]) as usize),
+        };
+        let repeats = match case["deduplicate_contexts"].as_str().unwrap() {
+            "single_turn" => Repeats::SingleTurn,
+            "all" => Repeats::AllTurns,
+            _ => Repeats::ScoreOnce,
+        };
+        let (key, vocab_size) = (number(&case["key"]), number(&case["vocab_size"]));
+        let mark = mark(vec![key], &Spec::VllmGumbel(scheme), vocab_size, repeats);
+        let mut embedder = mark.embedder(&ids(&case["prompt"]));
+        let (output, repeated) = (ids(&case["output"]), flags(&case["repeated"]));
+        for step in 0..output.len() {
+            let (mut candidates, likeliest) = candidates(case, step as u32);
+            let mut noise = Noise::new(0, 0);
+            match embedder.mark(&output[..step], &mut candidates, None, &mut noise) {
+                Marked::Yes(pick) => {
+                    assert_eq!(pick, Pick::Token(output[step]), "{step}");
+                    assert!(!repeated[step], "{step}");
+                }
+                Marked::No(reason) => {
+                    assert!(matches!(reason, Unmarked::Repeated | Unmarked::Start), "{reason:?}");
+                    assert_eq!((repeated[step], likeliest), (true, output[step]), "{step}");
+                }
+            }
+        }
+    }
+}
+
+/// Texts as a user has them. The tool's p-value of two keys is a little too small, as the scheme's page says.
+#[test]
+fn texts_are_read_as_the_tool_reads_them() {
+    for (rows, key, alpha) in [
+        (include_str!("../golden/peers/texts/vllm_gumbel.jsonl"), 1_311_768_467_463_790_320, None),
+        (include_str!("../golden/peers/texts/vllm_dual_key_gumbel.jsonl"), 42, Some(0.1)),
+    ] {
+        let spec = Spec::VllmGumbel(VllmGumbel { alpha, ..VllmGumbel::default() });
+        let mark = mark(vec![key], &spec, 8192, Repeats::SingleTurn);
+        let law = Law::new(spec.scheme().null(8192)).unwrap();
+        for text in texts(rows) {
+            for (ids, expected) in [("ids", "on_ids"), ("text_ids", "on_text_ids")] {
+                let (ids, expected) = (super::ids(&text[ids]), &text["detector"][expected]);
+                let evidence = mark.score_text(&Text::of(&ids));
+                let (sum, scored) = (evidence.sum(), evidence.scored() as u64);
+                assert_eq!(scored, number(&expected["num_scored_tokens"]));
+                let score = expected["score"].as_f64().unwrap();
+                assert!(sum <= score && sum > score - 1e-3, "{sum} {score}");
+                let p = law.tail(sum, scored).unwrap().log10();
+                let claimed = expected["tool_p_value"].as_f64().unwrap().log10();
+                if alpha.is_none() {
+                    assert!((p - claimed).abs() < 1e-3, "{p} {claimed}");
+                } else {
+                    assert!(p > claimed, "{p} {claimed}");
+                }
             }
         }
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use touchmark::detect::{Detector, Verdict};
 use touchmark::generate::{Answer, Request, generate};
 use touchmark::sampling::Sampling;
+use touchmark::stats::Family;
 use touchmark::tokens::Tokenize;
 use touchmark::watermark::{Text, Watermark};
 
@@ -24,7 +25,7 @@ pub fn run(global: &Global, args: &args::Demo) -> anyhow::Result<Exit> {
     let place = models::locate(global, None, None, Reach::Fetch)?;
     let mut model = models::load(global, &place, Loading::default())?;
     assemble::check_tokenizer(&profile, &model.tokenizer)?;
-    let detector = assemble::detector(&store, &profile, &model.tokenizer, FPR, 1)?;
+    let detector = assemble::detector(&store, &profile, &model.tokenizer, FPR, Family::one())?;
     model.ends.never = model.tokenizer.special_ids().to_vec();
 
     let mut report = Vec::new();

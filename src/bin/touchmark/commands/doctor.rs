@@ -203,10 +203,16 @@ fn mode(_: &Path) -> Option<String> {
     None
 }
 
+#[cfg(feature = "engine")]
+const GIB: f64 = 1_073_741_824.0;
+
 /// The devices that answer.
 #[cfg(feature = "engine")]
 fn devices() -> Vec<String> {
-    let describe = |seen: touchmark::engine::SeenDevice| format!("{} ({})", seen.device, seen.name);
+    let describe = |seen: touchmark::engine::DeviceInfo| {
+        let memory = seen.memory.map(|bytes| format!(", {:.0} GiB", bytes as f64 / GIB));
+        format!("{} ({}{})", seen.device, seen.name, memory.unwrap_or_default())
+    };
     touchmark::engine::devices().into_iter().map(describe).collect()
 }
 

@@ -133,7 +133,8 @@ fn check_payload(
         }
         (_, Some(message)) => {
             watermark
-                .embedder_with(&[], message)
+                .embedder(&[])
+                .with_message(message)
                 .with_context(|| format!("--payload with profile \"{profile}\""))?;
         }
     }

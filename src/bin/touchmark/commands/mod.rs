@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod entropies;
 #[cfg(feature = "engine")]
 pub mod generate;
+pub mod identify;
 pub mod key;
 #[cfg(any(feature = "engine", feature = "hub"))]
 pub mod model;

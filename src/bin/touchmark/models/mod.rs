@@ -22,7 +22,9 @@ pub use hub::settings as hub_settings;
 pub use load::{Loading, Model, load, source};
 #[cfg(feature = "engine")]
 pub use text::{Text, check_fits, text};
-pub use tokenizers::{TokenizerSource, tokenizer_file, tokenizer_source};
+pub use tokenizers::{
+    TokenizerSource, tokenizer_and_width, tokenizer_file, tokenizer_source, width_and_tokenizer,
+};
 
 /// What may be read of a model that a hub has.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -38,14 +38,39 @@ pub fn tokenizer_source(
             let file = own(&place.files)?;
             (place, file)
         }
-        Err(path) => {
-            let folder = path.parent().filter(|folder| *folder != Path::new(""));
-            let folder = folder.unwrap_or_else(|| Path::new(".")).to_owned();
-            (Place::local(Files::Folder(folder)), read(&path)?)
-        }
+        Err(path) => (folder_of(&path), read(&path)?),
     };
     let vocab_size = vocab_size.map_or_else(|| vocab_size_of(&place.files), Ok)?;
     Ok(TokenizerSource { file, vocab_size, name: place.name, entropy: DEFAULT_ENTROPY })
+}
+
+/// A tokenizer's file, its name, and V if it was named by the model that it belongs to.
+pub fn tokenizer_and_width(
+    global: &Global,
+    name: &Path,
+    revision: Option<&str>,
+) -> anyhow::Result<(Vec<u8>, String, Option<u32>)> {
+    match tokenizer_place(global, name, revision)? {
+        Err(path) => Ok((read(&path)?, folder_of(&path).name, None)),
+        #[cfg(bundled_models)]
+        Ok(Place { files: Files::Bundled, .. }) => {
+            let source = crate::commands::bundled::tokenizer_source();
+            Ok((source.file, source.name, Some(source.vocab_size)))
+        }
+        Ok(place) => {
+            let width = vocab_size_of(&place.files)?;
+            Ok((own(&place.files)?, place.name, Some(width)))
+        }
+    }
+}
+
+/// V of a model, and the file of its tokenizer if it has one.
+pub fn width_and_tokenizer(
+    global: &Global,
+    model: &Path,
+) -> anyhow::Result<(u32, Option<Vec<u8>>)> {
+    let place = locate(global, Some(model), None, Reach::Describe)?;
+    Ok((vocab_size_of(&place.files)?, own(&place.files).ok()))
 }
 
 /// The bytes of a tokenizer's file, by its path or by the model it belongs to.
@@ -75,10 +100,19 @@ fn tokenizer_place(
     Ok(Err(name.to_owned()))
 }
 
+/// The folder that a tokenizer's file lies in, as a model.
+fn folder_of(file: &Path) -> Place {
+    let folder = file.parent().filter(|folder| *folder != Path::new(""));
+    Place::local(Files::Folder(folder.unwrap_or_else(|| Path::new(".")).to_owned()))
+}
+
 /// V of a model, from its headers.
 fn vocab_size_of(files: &Files) -> anyhow::Result<u32> {
     match files {
-        Files::Bundled => bail!("internal fault: the bundled model's width is known"),
+        #[cfg(bundled_models)]
+        Files::Bundled => Ok(crate::commands::bundled::tokenizer_source().vocab_size),
+        #[cfg(not(bundled_models))]
+        Files::Bundled => bail!("{}", super::NO_BUNDLED),
         Files::Folder(folder) => configured_vocab_size(folder),
         Files::Gguf(path) => {
             let gguf = gguf_header(path)?;
@@ -101,7 +135,9 @@ fn configured_vocab_size(folder: &Path) -> anyhow::Result<u32> {
     })?;
     let value: serde_json::Value =
         serde_json::from_str(&text).with_context(|| format!("{} is not JSON", config.display()))?;
-    let size = value["vocab_size"].as_u64().and_then(|size| u32::try_from(size).ok());
+    // Of a model that also sees or hears, the part that writes.
+    let size = value["text_config"].get("vocab_size").unwrap_or_else(|| &value["vocab_size"]);
+    let size = size.as_u64().and_then(|size| u32::try_from(size).ok());
     size.with_context(|| {
         format!("{} has no vocab_size; give it with --vocab-size", config.display())
     })

@@ -1,5 +1,8 @@
 //! `touchmark profile`: describe ways of marking.
 
+mod export;
+mod import;
+
 use std::io::Write;
 
 use anyhow::{Context, bail};
@@ -9,7 +12,7 @@ use touchmark::store::Store;
 use touchmark::watermark::Repeats;
 
 use crate::args::{self, Global, ProfileAction, ProfileNew};
-use crate::assemble::{self, NewProfile};
+use crate::assemble::{self, NewKey, NewProfile};
 use crate::models::{self, TokenizerSource};
 use crate::output::{self, Exit};
 
@@ -21,6 +24,12 @@ pub fn run(global: &Global, args: &args::Profile) -> anyhow::Result<Exit> {
             profile.lint().iter().for_each(|lint| output::warn(&lint.to_string()));
             show(global, &profile)
         }
+        ProfileAction::Import(args) => {
+            let profile = import::run(global, &store, args)?;
+            profile.lint().iter().for_each(|lint| output::warn(&lint.to_string()));
+            show(global, &profile)
+        }
+        ProfileAction::Export(args) => export::run(global, &store, args),
         ProfileAction::List => list(global, &store.profiles()?),
         ProfileAction::Show { id } => show(global, &assemble::profile(&store, id)?),
         ProfileAction::Lint { id } => lint(global, &assemble::profile(&store, id)?),
@@ -29,15 +38,18 @@ pub fn run(global: &Global, args: &args::Profile) -> anyhow::Result<Exit> {
 }
 
 fn create(global: &Global, store: &Store, new: &ProfileNew) -> anyhow::Result<Profile> {
+    let scheme = scheme(&new.scheme, &new.parameters)?;
     let repeats = match new.repeats {
-        args::Repeats::ScoreOnce => Repeats::ScoreOnce,
-        args::Repeats::SingleTurn => Repeats::SingleTurn,
+        None if scheme.scheme().skips_repeats() => Repeats::SingleTurn,
+        None | Some(args::Repeats::ScoreOnce) => Repeats::ScoreOnce,
+        Some(args::Repeats::SingleTurn) => Repeats::SingleTurn,
+        Some(args::Repeats::AllTurns) => Repeats::AllTurns,
     };
     let made = NewProfile {
         id: new.id.clone(),
-        scheme: scheme(&new.scheme, &new.parameters)?,
+        scheme,
         repeats,
-        key: new.key.clone(),
+        key: new.key.clone().map_or(NewKey::Fresh, NewKey::Kept),
     };
     let mut tokenizer = tokenizer(global, new)?;
     if let Some(entropy) = new.entropy {

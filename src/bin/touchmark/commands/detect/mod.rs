@@ -1,0 +1,67 @@
+//! `touchmark detect`: look for marks in texts.
+
+mod explain;
+mod reader;
+mod sink;
+
+use touchmark::corpus::{self, Fields};
+use touchmark::detect::Verdict;
+
+pub use explain::{highlighted, speaking};
+pub use reader::{Reader, Wanted};
+pub use sink::table_row;
+
+use sink::Sink;
+
+use crate::args::{self, FailOn, Global, StdinFormat};
+use crate::output::{self, Exit};
+
+pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
+    let mut reader = Reader::new(global, &Wanted::of(args)?)?;
+    let stdin = if args.stdin_format == StdinFormat::Jsonl {
+        corpus::Format::Jsonl
+    } else {
+        corpus::Format::Text
+    };
+    let fields = Fields {
+        text: args.text_field.clone(),
+        id: args.id_field.clone(),
+        tokens: args.tokens_field.clone(),
+        prompt: args.prompt_field.clone(),
+    };
+    let mut sink = Sink::new(global, args)?;
+    let (mut read, mut failed, mut found) = (0_u64, 0_u64, false);
+    // Rows on the terminal are progress enough.
+    let bar = output::progress(
+        global.no_progress || global.quiet || args.output.is_none(),
+        None,
+        "documents",
+    )?;
+    for document in corpus::documents(args.paths.clone(), stdin, fields) {
+        let outcome =
+            document.map_err(anyhow::Error::from).and_then(|document| reader.examine(&document));
+        bar.inc(1);
+        match outcome {
+            Ok(examined) => {
+                read += 1;
+                found |= examined.rows.iter().any(|row| row.verdict == Verdict::Detected);
+                sink.write(&examined)?;
+            }
+            Err(error) => {
+                failed += 1;
+                output::warn(&output::causes(&error));
+            }
+        }
+    }
+    bar.finish_and_clear();
+    sink.finish()?;
+    if failed > 0 {
+        output::warn(&format!("{failed} of {} documents could not be examined", read + failed));
+    }
+    Ok(match (read, failed) {
+        (0, 1..) => Exit::Nothing,
+        _ if found && args.fail_on == Some(FailOn::Detected) => Exit::Gate,
+        (_, 1..) => Exit::Partial,
+        _ => Exit::Done,
+    })
+}

@@ -1,0 +1,115 @@
+//! `identify`, and what `detect` tries beyond one look: other keys, beginnings, repaired texts.
+
+use serde_json::Value;
+
+use crate::cli::Home;
+
+/// A home with a profile of each scheme named, and a text marked with the first.
+fn marked(schemes: &[&str]) -> (Home, String) {
+    let home = Home::new();
+    for scheme in schemes {
+        home.ok(&["profile", "new", scheme, "--scheme", scheme]);
+    }
+    let prompt = "The harbour was quiet when";
+    let text = home.ok(&[
+        "generate",
+        "-p",
+        prompt,
+        "--profile",
+        schemes[0],
+        "--max-tokens",
+        "280",
+        "--seed",
+        "4",
+    ]);
+    (home, text)
+}
+
+fn identified(home: &Home, arguments: &[&str]) -> Value {
+    serde_json::from_str(&home.ok(&[&["identify", "--json"], arguments].concat())).unwrap()
+}
+
+#[test]
+fn the_right_mark_is_named() {
+    for right in ["vllm-gumbel", "kgw", "gumbel"] {
+        let mut schemes = vec!["kgw", "gumbel", "synthid", "vllm-gumbel"];
+        schemes.retain(|scheme| *scheme != right);
+        schemes.insert(0, right);
+        let (home, text) = marked(&schemes);
+        home.write("t.txt", &text);
+        let answer = identified(&home, &["t.txt"]);
+        assert_eq!(answer["verdict"], "detected");
+        assert_eq!(answer["best"]["profile"], right);
+        assert_eq!(answer["also_plausible"], Value::Array(Vec::new()));
+        assert_eq!(answer["tried"], 4);
+        // What was tried is paid for.
+        let best = &answer["best"];
+        let paid = best["log10_p_corrected"].as_f64().unwrap() - best["log10_p"].as_f64().unwrap();
+        assert!(paid >= 4_f64.log10() - 1e-9, "{best}");
+        // The text itself does as well as a file.
+        assert_eq!(identified(&home, &[text.trim_end()])["best"]["profile"], right);
+    }
+}
+
+#[test]
+fn the_right_key_is_named() {
+    let (home, text) = marked(&["kgw"]);
+    home.write("t.txt", &text);
+    for number in 0..5 {
+        home.ok(&["key", "new", &format!("other-{number}")]);
+    }
+    let answer = identified(&home, &["t.txt", "--keys", "all"]);
+    assert_eq!(answer["tried"], 6);
+    let own: Value = serde_json::from_str(&home.ok(&["profile", "show", "kgw", "--json"])).unwrap();
+    assert_eq!(answer["best"]["key_id"], own["key_id"]);
+    let answer = identified(&home, &["t.txt", "--keys", "other-1,other-2"]);
+    assert_eq!((&answer["tried"], &answer["verdict"]), (&2.into(), &"not_detected".into()));
+    home.refused(&["identify", "t.txt", "--keys", "nobody"], &["nobody"]);
+}
+
+#[test]
+fn damage_is_undone_unless_told_not_to() {
+    let (home, text) = marked(&["kgw"]);
+    let damaged = text.replace('\'', "’").replace(". ", ".&nbsp; ").replace(' ', "\u{A0}");
+    home.write("t.txt", &damaged);
+    let answer = identified(&home, &["t.txt"]);
+    assert_eq!(answer["verdict"], "detected");
+    assert!(answer["best"]["reading"].as_str().unwrap().ends_with("normalised v1"));
+    assert!(answer["best"]["family"].as_str().unwrap().contains("2 readings of the text"));
+    let answer = identified(&home, &["t.txt", "--normalise", "off"]);
+    assert_ne!(answer["verdict"], "detected");
+    assert!(answer["rows"][0]["family"].as_str().unwrap().contains("no correction"));
+}
+
+#[test]
+fn ids_that_the_text_does_not_give_back_are_counted() {
+    let (home, _) = marked(&["kgw"]);
+    // "a" and "b" apart, where the tokenizer may have them as one.
+    let same = home.write("same.jsonl", "{\"ids\":[300,301,302]}\n");
+    let row = home.ok(&["detect", &same, "--tokens-field", "ids", "--profile", "kgw", "--json"]);
+    let row: Value = serde_json::from_str(row.trim()).unwrap();
+    assert!(row["ids_lost_in_text"].as_u64().is_some(), "{row}");
+}
+
+#[test]
+fn a_known_prompt_is_the_beginning() {
+    let (home, text) = marked(&["vllm-gumbel"]);
+    let record = serde_json::json!({ "text": text, "prompt": "The harbour was quiet when" });
+    let file = home.write("t.jsonl", format!("{record}\n"));
+    let with = ["detect", &file, "--profile", "vllm-gumbel", "--json", "--prompt-field"];
+    let row: Value =
+        serde_json::from_str(home.ok(&[&with[..], &["prompt"]].concat()).trim()).unwrap();
+    assert_eq!(row["reading"], "an answer from its first token on");
+    home.refused(&[&with[..], &["nothing"]].concat(), &["nothing", "--prompt-field"]);
+}
+
+#[test]
+fn nothing_to_identify_is_said() {
+    let home = Home::new();
+    home.refused(&["identify", "some text"], &["no profile", "profile new"]);
+    home.ok(&["profile", "new", "kgw"]);
+    std::fs::create_dir(home.path("folder")).unwrap();
+    home.refused(&["identify", "folder"], &["folder", "detect"]);
+    let answer = identified(&home, &[""]);
+    assert_eq!(answer["verdict"], "insufficient_evidence");
+}
