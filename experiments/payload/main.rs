@@ -1,4 +1,5 @@
-//! How many tokens does a message need? See question.md. Writes results.json beside this file and prints the table.
+//! How many tokens does a message need? See question.md. Writes results.json beside this file, prints the table, and
+//! writes the manual's shorter one.
 
 #![allow(
     clippy::print_stdout,
@@ -23,6 +24,7 @@ use touchmark::watermark::{Repeats, Text, Vocabulary, Watermark};
 
 const TEXTS: usize = 200;
 const LENGTHS: [usize; 13] = [30, 40, 50, 60, 80, 100, 125, 150, 175, 200, 250, 300, 400];
+const MANUAL: [usize; 5] = [50, 100, 150, 200, 400];
 const PROMPT: usize = 16;
 const BATCH: usize = 25;
 
@@ -52,6 +54,30 @@ fn main() {
     });
     let path = root.join("experiments/payload/results.json");
     std::fs::write(path, serde_json::to_string_pretty(&results).unwrap() + "\n").unwrap();
+    std::fs::write(root.join("src/manual/payloads.md"), manual_table(&rows)).unwrap();
+}
+
+/// For a few lengths: message right (mean probability); marked at all at 10⁻⁶; the same with the message known.
+fn manual_table(rows: &[serde_json::Value]) -> String {
+    let mut text = "| message right (mean probability), any message at 10⁻⁶, known |".to_owned();
+    MANUAL.iter().for_each(|length| text += &format!(" {length} tokens |"));
+    text += &format!("\n|---|{}\n", "---:|".repeat(MANUAL.len()));
+    for row in rows.chunk_by(|a, b| (&a["scheme"], &a["bits"]) == (&b["scheme"], &b["bits"])) {
+        let name = row[0]["scheme"].as_str().unwrap();
+        text += &format!("| {name}, {} bits |", row[0]["bits"]);
+        for at in row.iter().filter(|at| MANUAL.iter().any(|length| at["tokens"] == *length)) {
+            let percent = |name: &str| 100.0 * at[name].as_f64().unwrap();
+            text += &format!(
+                " {:.0} % ({:.0} %), {:.0} %, {:.0} % |",
+                percent("decoded"),
+                percent("mean_posterior"),
+                percent("any_message_at_1e-6"),
+                percent("known_message_at_1e-6"),
+            );
+        }
+        text += "\n";
+    }
+    text
 }
 
 fn cells() -> Vec<(String, Spec)> {

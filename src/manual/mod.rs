@@ -5,6 +5,7 @@
 //! - [`defaults`]: why the defaults are what they are, with the measurements
 //! - [`models`]: which models run, and what their numbers are worth
 //! - [`engines`]: marks of other engines
+//! - [`payloads`]: marks that carry a message
 //! - [`performance`]: what reading and marking cost
 //! - [`threat_model`]: what a mark can and cannot prove
 //! - [`formats`]: the PRF's bytes, profiles, key files, rows
@@ -13,6 +14,7 @@ pub mod defaults;
 pub mod engines;
 pub mod formats;
 pub mod models;
+pub mod payloads;
 pub mod performance;
 pub mod schemes;
 pub mod statistics;

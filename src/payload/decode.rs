@@ -102,11 +102,11 @@ impl Posterior {
     /// The probability of a one, for each bit from the lowest. Messages that are not looked at count as undecided.
     fn ones(&self) -> Vec<f64> {
         let (mut ones, mut mass) = (vec![0.0; self.code.bits() as usize], 0.0);
-        for part in self.closed.iter().take((PRODUCTS / (8 * cost(&self.code))) as usize) {
-            let share = share(part.ln, self.ln_total);
-            if share < LEAST_SHARE {
+        for part in self.closed.iter().take((PRODUCTS / (2 * cost(&self.code))) as usize) {
+            if mass > NEARLY_ALL {
                 break;
             }
+            let share = share(part.ln, self.ln_total);
             mass += share;
             let shares = self.trellises[part.strength].shares(part.start);
             ones.iter_mut().zip(shares).for_each(|(one, bit)| *one += share * bit);
@@ -210,5 +210,5 @@ const LEAST_REST: f64 = 1e-6;
 const MOST_SEARCHED: usize = 8;
 /// Messages that are named.
 const MOST_CANDIDATES: usize = 8;
-/// The least share of a part that is looked at for the probabilities of bits.
-const LEAST_SHARE: f64 = 1e-9;
+/// The share of messages that the probabilities of bits are averaged over.
+const NEARLY_ALL: f64 = 0.999;
