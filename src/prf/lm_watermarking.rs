@@ -115,8 +115,8 @@ impl LmPrf {
     }
 }
 
-/// 1 to 1,000,003.
-fn hash(number: i64) -> i64 {
+/// h, from 1 to 1,000,003.
+pub(super) fn hash(number: i64) -> i64 {
     i64::from(TABLE[number.rem_euclid(TABLE_SIZE.into()) as usize]) + 1
 }
 

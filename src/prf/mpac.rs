@@ -15,12 +15,12 @@
 //!
 //! After token 0, `lefthash` has the same list under every key; such draws say nothing, and all their words are 2³² − 1.
 
-use std::sync::OnceLock;
-
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use super::lm_watermarking::hash;
 use super::mt19937::Mt19937;
 use super::peer::{Peer, State};
+use super::torch_lists::modulo;
 use super::{KEY_B, SeedId};
 use crate::tokens::TokenId;
 
@@ -86,16 +86,16 @@ impl Mpac {
         let &last = context.last()?;
         let list = match self.seeding {
             MpacSeeding::LeftHash if last == 0 => return None,
-            MpacSeeding::LeftHash => reduced(i128::from(self.key) * i128::from(last)),
+            MpacSeeding::LeftHash => modulo(i128::from(self.key) * i128::from(last)),
             MpacSeeding::MinHash { width } => {
                 let ids = &context[context.len().saturating_sub(width)..];
                 let hashes = ids.iter().map(|&id| hash(self.key.wrapping_mul(i64::from(id))));
-                reduced(i128::from(hashes.min()?))
+                modulo(i128::from(hashes.min()?))
             }
             MpacSeeding::SelfHash { .. } => return None,
         };
         let before = context.iter().rev().skip(1).take(1).map(|&id| u64::from(id));
-        let pair = || reduced(i128::from(self.anchored(before, u64::from(last))));
+        let pair = || modulo(i128::from(self.anchored(before, u64::from(last))));
         Some(Seeds { list, slot: if self.pairs { pair() } else { list } })
     }
 
@@ -107,8 +107,8 @@ impl Mpac {
         }
         let ids = || unpacked(state);
         let token = u64::from(token);
-        let list = reduced(i128::from(self.anchored(ids(), token)));
-        let pair = || reduced(i128::from(self.anchored(ids().take(1), token)));
+        let list = modulo(i128::from(self.anchored(ids(), token)));
+        let pair = || modulo(i128::from(self.anchored(ids().take(1), token)));
         Some(Seeds { list, slot: if self.pairs { pair() } else { list } })
     }
 }
@@ -181,17 +181,6 @@ fn unpacked(state: State) -> impl Iterator<Item = u64> {
     state.0.into_iter().flat_map(halves).take_while(|&half| half > 0).map(|half| half - 1)
 }
 
-/// x mod (2⁶⁴ − 1), as python has it: never negative.
-fn reduced(x: i128) -> u64 {
-    x.rem_euclid(i128::from(u64::MAX)) as u64
-}
-
-fn hash(x: i64) -> i64 {
-    static TABLE: OnceLock<Vec<u32>> = OnceLock::new();
-    let table = TABLE.get_or_init(|| Mt19937::new(2_971_215_073).permutation(TABLE_SIZE));
-    i64::from(table[x.rem_euclid(i64::from(TABLE_SIZE)) as usize]) + 1
-}
-
 /// `random.seed(seed); random.randint(1, slots) - 1` of python 3.
 fn slot(seed: u64, slots: u32) -> u32 {
     let (low, high) = (seed as u32, (seed >> 32) as u32);
@@ -207,8 +196,6 @@ fn slot(seed: u64, slots: u32) -> u32 {
         }
     }
 }
-
-const TABLE_SIZE: u32 = 1_000_003;
 
 #[cfg(test)]
 mod tests {

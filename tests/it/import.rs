@@ -50,18 +50,6 @@ fn fault(tool: Tool, text: &str, options: Options) -> ImportError {
     }
 }
 
-/// Whether this version makes a tool's marks.
-fn built(tool: Tool) -> bool {
-    let scheme = match tool {
-        Tool::Vllm => "vllm-gumbel",
-        Tool::SgLang => "sglang-gumbel",
-        Tool::Transformers => "transformers-kgw",
-        Tool::SynthId | Tool::LlamaCpp => "synthid-text",
-        _ => "lm-watermarking",
-    };
-    Spec::NAMES.contains(&scheme)
-}
-
 /// The message of an error, which must hold `parts` and nothing that looks like a key.
 fn refused(tool: Tool, text: &str, options: Options, parts: &[&str]) {
     let error = fault(tool, text, options);
@@ -187,9 +175,6 @@ fn sglang() {
 
 #[test]
 fn transformers_lists() {
-    if !(built(Tool::Transformers)) {
-        return;
-    }
     let table = "scheme = \"transformers-kgw\"\ngreenlist_ratio = 0.25\nbias = 2.0\n";
     let left = format!("{table}seeding_scheme = \"lefthash\"\ncontext_width = 1");
     let own = format!("{table}seeding_scheme = \"selfhash\"\ncontext_width = 4");
@@ -226,9 +211,6 @@ fn transformers_lists() {
 
 #[test]
 fn transformers_refuses() {
-    if !(built(Tool::Transformers) && built(Tool::SynthId)) {
-        return;
-    }
     let bad = |text: &str, parts: &[&str]| refused(Tool::Transformers, text, CPU, parts);
     bad(r#"{"greenlist_ratio": 0.25}"#, &["hashing_key is missing"]);
     bad(r#"{"bos_token_id": 0, "watermarking_config": null}"#, &["names and values"]);
@@ -285,9 +267,6 @@ fn transformers_refuses() {
 
 #[test]
 fn synthid() {
-    if !(built(Tool::SynthId)) {
-        return;
-    }
     let table = "scheme = \"synthid-text\"\nngram_len = 5\nhash = \"table\"\nsampling_table_size = 65536\nsampling_table_seed = 0\ncontext_history_size = 1024\nnum_leaves = 2\n";
     let keys = [1, 70000, 8, 1_099_511_627_779, 65537, 5, 12, 99, 7];
     for text in [
@@ -335,9 +314,6 @@ fn synthid() {
 
 #[test]
 fn lm_watermarking() {
-    if !(built(Tool::LmWatermarking)) {
-        return;
-    }
     let table = |prf, width, salt, more: &str| {
         spec(&format!(
             "scheme = \"lm-watermarking\"\nprf_type = \"{prf}\"\ncontext_width = {width}\nself_salt = {salt}\n{more}"
@@ -406,9 +382,6 @@ fn lm_watermarking() {
 
 #[test]
 fn tgi() {
-    if !(built(Tool::Tgi)) {
-        return;
-    }
     for text in [
         "# the server\nMODEL_ID=org/name\nexport WATERMARK_GAMMA=0.25\nWATERMARK_DELTA=\"3\"\n",
         "{\"WATERMARK_GAMMA\": 0.25, \"WATERMARK_DELTA\": 3.0}",
@@ -431,9 +404,6 @@ fn tgi() {
 
 #[test]
 fn llama_cpp() {
-    if !(built(Tool::LlamaCpp) && built(Tool::Transformers)) {
-        return;
-    }
     for text in ["654,400,836\n", "--synthid-keys 654, 400, 836", "--synthid-keys=\"654,400,836\""]
     {
         let found = read(Tool::LlamaCpp, text, LLAMA).unwrap();
@@ -482,9 +452,6 @@ fn exported_configurations_are_read_as_they_were() {
         (Tool::Tgi, "WATERMARK_GAMMA=0.3\nWATERMARK_DELTA=0.7\n", CPU),
         (Tool::LlamaCpp, "654,-1,836", LLAMA),
     ] {
-        if !built(tool) || (text.contains("ngram_len") && !built(Tool::SynthId)) {
-            continue;
-        }
         let first = read(tool, text, options).unwrap();
         let written = write(tool, &first.spec, first.repeats, &first.key).unwrap();
         let second = read(tool, &written.text, options)
@@ -501,9 +468,6 @@ fn exported_configurations_are_read_as_they_were() {
 
 #[test]
 fn what_a_tool_cannot_make_is_not_written_for_it() {
-    if !(built(Tool::SynthId) && built(Tool::LmWatermarking)) {
-        return;
-    }
     let found = read(Tool::Vllm, VLLM, NONE).unwrap();
     let error =
         |tool, found: &Imported, repeats| match write(tool, &found.spec, repeats, &found.key) {
