@@ -115,7 +115,7 @@ impl Watermark {
             let width = self.prf.seeding().width();
             turns.extend_from_slice(&prompt[prompt.len().saturating_sub(width)..]);
         }
-        Embedder { watermark: self, payload: None, seen, lead: history.len(), history, turns }
+        Embedder { watermark: self, message: 0, seen, lead: history.len(), history, turns }
     }
 
     /// k, the length of the messages that the mark carries, if it carries any of the caller's choice.
@@ -291,7 +291,7 @@ impl Evidence {
 #[derive(Debug)]
 pub struct Embedder<'a> {
     watermark: &'a Watermark,
-    payload: Option<(Box<dyn Payload + 'a>, u64)>,
+    message: u64,
     seen: Marking,
     /// What draws may read: the lead, then the answer so far.
     history: Vec<TokenId>,
@@ -306,7 +306,8 @@ impl Embedder<'_> {
     /// # Errors
     /// [`SpecError::CarriesNoMessage`], or [`SpecError::LongMessage`] for one that does not fit.
     pub fn with_message(self, message: u64) -> Result<Self, SpecError> {
-        Ok(Self { payload: Some((self.watermark.payload_for(message)?, message)), ..self })
+        self.watermark.payload_for(message)?;
+        Ok(Self { message, ..self })
     }
 
     /// Where in a step [`mark`](Self::mark) is to be called.
@@ -358,8 +359,8 @@ impl Embedder<'_> {
         if candidates.len() < 2 {
             return Marked::No(Unmarked::NoChoice);
         }
-        Marked::Yes(match &self.payload {
-            Some((payload, message)) => payload.embed(*message, &draw, candidates, noise),
+        Marked::Yes(match scheme.payload() {
+            Some(payload) => payload.embed(self.message, &draw, candidates, noise),
             None => scheme.embed(&draw, candidates, noise),
         })
     }

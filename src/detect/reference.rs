@@ -59,7 +59,13 @@ fn one_token(watermark: &Watermark, logits: &[f32], number: u32) -> Option<f64> 
         };
     text.push(token);
     let entropies = vec![nats; text.len()];
-    watermark.score_text(&Text::gated(&text, &entropies)).values.last().copied()
+    let text = Text::gated(&text, &entropies);
+    // Of a mark with messages, message 0 was written, and a message is not looked for in one token.
+    let evidence = match watermark.payload_bits() {
+        Some(_) => watermark.score_message(&text, 0).ok()?,
+        None => watermark.score_text(&text),
+    };
+    evidence.values.last().copied()
 }
 
 /// Logits of p_r ∝ r^−s with s chosen for the entropy.
