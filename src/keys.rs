@@ -106,6 +106,17 @@ impl Key {
         }
     }
 
+    /// Whether the key is these numbers.
+    pub(crate) fn is_numbers(&self, known: &[u64]) -> bool {
+        self.numbers().is_some_and(|numbers| bool::from(numbers.ct_eq(known)))
+    }
+
+    /// Whether each of its numbers has 32 bits or fewer, negative ones counted without their sign.
+    pub(crate) fn is_small(&self) -> bool {
+        let small = |number: &u64| number.cast_signed().unsigned_abs() <= u64::from(u32::MAX);
+        self.numbers().is_some_and(|numbers| numbers.iter().all(small))
+    }
+
     /// What can be published when the key is made, to show later that it was fixed before a text:
     /// BLAKE3-derive("touchmark 2026-11 key commitment v1", salt ‖ key), a key of numbers being u32 count ‖ the numbers
     /// as u64, all little-endian.

@@ -7,11 +7,12 @@
 
 pub mod export;
 pub mod import;
+mod weak_keys;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::keys::{KeyId, is_slug};
+use crate::keys::{Key, KeyId, is_slug};
 use crate::prf::{PrfVariant, Seeding};
 use crate::schemes::{Spec, SpecError};
 use crate::tokens::TokenizerHash;
@@ -99,6 +100,22 @@ pub struct Reference {
     pub source: String,
 }
 
+impl TokenizerPin {
+    /// Greatest V. Vocabularies have a million ids at most today.
+    pub const MOST_IDS: u32 = 1 << 24;
+
+    /// Refuses a V that no model has.
+    ///
+    /// # Errors
+    /// [`ProfileError::VocabSize`].
+    pub fn check(&self) -> Result<(), ProfileError> {
+        if !(2..=Self::MOST_IDS).contains(&self.vocab_size) {
+            return Err(ProfileError::VocabSize { got: self.vocab_size });
+        }
+        Ok(())
+    }
+}
+
 impl Profile {
     /// The only version so far.
     pub const SCHEMA: u32 = 1;
@@ -132,15 +149,19 @@ impl Profile {
         if !is_slug(&self.id) {
             return Err(ProfileError::Id { got: self.id.clone() });
         }
-        if self.tokenizer.vocab_size < 2 {
-            return Err(ProfileError::VocabSize { got: self.tokenizer.vocab_size });
-        }
+        self.tokenizer.check()?;
         if let Some(Reference { mean, sd, .. }) = self.reference
             && !(mean.is_finite() && sd > 0.0 && sd.is_finite())
         {
             return Err(ProfileError::Reference { mean, sd });
         }
         Ok(watermark::check(&self.scheme, self.repeats, self.prf)?)
+    }
+
+    /// What is weak about the profile's key: that everybody has it, or that it can be searched for. Shows nothing of a key
+    /// that is not published.
+    pub fn lint_key(&self, key: &Key) -> Option<Lint> {
+        weak_keys::lint(self.prf, key)
     }
 
     /// What a careful reader would question. Empty when there is nothing.
@@ -198,6 +219,16 @@ pub enum Lint {
         "synthid-iv mixes little: text marked with one key looks a little marked under others (variance up to 2.8 times at 192 tokens); p is widened to allow for that, and weak marks need more text"
     )]
     WeakRounds,
+    /// Everybody has the key.
+    #[error(
+        "the key is {0}: anybody can make and remove this mark, and it proves nothing; make another key before marking"
+    )]
+    PublicKey(&'static str),
+    /// The key can be searched for.
+    #[error(
+        "the key can be searched for: it is made of numbers of at most 64 bits that can be tried one at a time, and many engines use 32 of them; who finds it from marked text can make and remove this mark"
+    )]
+    SmallKey,
     /// Entropies are needed.
     #[error("detection needs the model that wrote the text (--model), for its entropies")]
     NeedsModel,
@@ -233,8 +264,8 @@ pub enum ProfileError {
         /// What was read.
         got: String,
     },
-    /// V is too small for a choice.
-    #[error("vocab_size is {got}, but must be 2 or more")]
+    /// V is too small for a choice, or greater than any model's.
+    #[error("vocab_size is {got}, but must be from 2 to {most}: it is the width of the model's logits", most = TokenizerPin::MOST_IDS)]
     VocabSize {
         /// What was read.
         got: u32,

@@ -283,7 +283,7 @@ pub enum StoreError {
         wanted: u32,
     },
     /// A key file that is not one.
-    #[error("{} is not a key file of this version", path.display())]
+    #[error("{} is not a key file of this version; restore it, or move it away", path.display())]
     KeyFile {
         /// The file.
         path: PathBuf,

@@ -110,6 +110,60 @@ fn nothing_to_identify_is_said() {
     home.ok(&["profile", "new", "kgw"]);
     std::fs::create_dir(home.path("folder")).unwrap();
     home.refused(&["identify", "folder"], &["folder", "detect"]);
-    let answer = identified(&home, &[""]);
-    assert_eq!(answer["verdict"], "insufficient_evidence");
+    for nothing in ["", "a", " \n "] {
+        let answer = identified(&home, &[nothing]);
+        assert_eq!(answer["verdict"], "insufficient_evidence", "{nothing:?}");
+    }
+    // A name that was mistyped is not read as a text of one word.
+    for absent in ["absent.txt", "no/such/file"] {
+        home.refused(&["identify", absent], &[absent, "there is no file"]);
+    }
+    home.write("bytes.txt", [0x61, 0xFF, 0xFE]);
+    home.refused(&["identify", "bytes.txt"], &["bytes.txt", "UTF-8"]);
+    home.refused(&["identify", "--profile", "nobody", "some text"], &["\"nobody\"", "kgw"]);
+}
+
+#[test]
+fn ids_that_are_none_are_refused() {
+    let home = Home::new();
+    home.ok(&["profile", "new", "kgw"]);
+    let detect = ["detect", "ids.jsonl", "--tokens-field", "ids", "--profile", "all", "--json"];
+    for (ids, part) in [
+        ("[1, 2, 99999]", "id 99999 is outside the tokenizer's vocabulary of 8192"),
+        ("[1, -1]", "not a list of token ids"),
+        ("[1.5]", "not a list of token ids"),
+        ("[4294967296]", "not a list of token ids"),
+        ("\"text\"", "not a list of token ids"),
+    ] {
+        home.write("ids.jsonl", format!("{{\"ids\": {ids}}}\n"));
+        home.refused(&detect, &[part]);
+    }
+    for ids in ["[]", "[5]"] {
+        home.write("ids.jsonl", format!("{{\"ids\": {ids}}}\n"));
+        let row: Value = serde_json::from_str(home.ok(&detect).trim()).unwrap();
+        assert_eq!(row["verdict"], "insufficient_evidence", "{ids}");
+    }
+}
+
+#[test]
+fn a_profile_without_its_key_says_what_is_missing() {
+    let home = Home::new();
+    home.ok(&["profile", "new", "first", "--scheme", "kgw"]);
+    home.ok(&["key", "new", "lost"]);
+    home.ok(&["profile", "new", "second", "--scheme", "gumbel", "--key", "lost"]);
+    home.write("t.txt", "some text");
+    let key = home.path("home/keys/lost.toml");
+    std::fs::remove_file(&key).unwrap();
+    let parts = ["profile \"second\"", "touchmark key import FILE --id lost", "no key \"lost\""];
+    for command in [&["identify", "t.txt"][..], &["detect", "t.txt", "--profile", "all"]] {
+        home.refused(command, &parts);
+    }
+    home.ok(&["identify", "t.txt", "--profile", "first"]);
+    std::fs::write(&key, "no key").unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    home.refused(&["identify", "t.txt"], &["lost.toml", "restore it, or move it away"]);
 }

@@ -47,6 +47,30 @@ fn files(folder: &Path) -> Vec<String> {
     found
 }
 
+/// A tool, a configuration of it with the number 987654321 in its key where it has one, and what else must be said.
+const GOOD: &[(&str, &str, &[&str])] = &[
+    (
+        "transformers",
+        r#"{"hashing_key": 987654321, "greenlist_ratio": 0.25}"#,
+        &["--device", "cpu"],
+    ),
+    ("transformers", r#"{"keys": [987654321, 400, 836], "ngram_len": 5}"#, &["--device", "cpu"]),
+    ("vllm", r#"{"key": 987654321, "algorithm": "gumbel"}"#, &[]),
+    ("sglang", r#"{"key": "987654321", "context_window": 4}"#, &[]),
+    (
+        "synthid",
+        r#"{"keys": [987654321, 400, 836], "ngram_len": 5, "context_history_size": 1024}"#,
+        &["--hash", "iv"],
+    ),
+    (
+        "lm-watermarking",
+        r#"{"seeding_scheme": "ff-additive_prf-4-False-987654321", "gamma": 0.25}"#,
+        &["--device", "cpu"],
+    ),
+    ("tgi", "WATERMARK_GAMMA=0.5\n", &["--device", "cpu"]),
+    ("llama-cpp", "987654321,400,836", &["--hash", "table", "--ngram-len", "5"]),
+];
+
 /// A folder that looks like a model's.
 fn model(home: &Home, name: &str, config: &str, tokenizer: Option<&str>) {
     std::fs::create_dir(home.path(name)).unwrap();
@@ -141,7 +165,14 @@ fn bad_input_leaves_nothing_behind() {
         &import("vllm.json", &["--vocab-size", "8192", "--hash", "iv"]),
         &["--hash says nothing"],
     );
-    refused(&import("vllm.json", &["--vocab-size", "1"]), &["--vocab-size"]);
+    for size in ["1", "16777217", "4294967295", "NaN"] {
+        refused(&import("vllm.json", &["--vocab-size", size]), &["--vocab-size"]);
+    }
+    home.refused(
+        &["profile", "new", "wide", "--vocab-size", "16777217", "--tokenizer", TOKENIZER],
+        &["vocab_size is 16777217", "from 2 to 16777216"],
+    );
+    assert_eq!(files(&home.path("home")), Vec::<String>::new(), "no key without a profile");
 
     home.write("broken.json", "{}");
     let other = |tokenizer| {
@@ -161,6 +192,137 @@ fn bad_input_leaves_nothing_behind() {
     refused(&other("nowhere.json"), &["nowhere.json"]);
     let unknown = ["profile", "import", "--for", "markllm", "vllm.json", "--tokenizer", TOKENIZER];
     refused(&unknown, &["\"markllm\" are not known", "\"llama-cpp\""]);
+}
+
+/// Every tool's reader against files that are none of its own, and against a vocabulary that is not the tokenizer's.
+#[test]
+fn hostile_files_leave_nothing_behind() {
+    let home = Home::new();
+    let mut bomb = "a: &a [987654321]\n".to_owned();
+    for (name, before) in ('b'..='j').zip('a'..) {
+        bomb.push_str(&format!("{name}: &{name} [*{before}, *{before}, *{before}]\n"));
+    }
+    let hostile: Vec<(&str, Vec<u8>)> = vec![
+        ("empty", Vec::new()),
+        ("nothing", b"\xEF\xBB\xBF \n# a comment\n".to_vec()),
+        ("null", b"null".to_vec()),
+        ("list", b"[[987654321]]".to_vec()),
+        ("binary", vec![0; 64]),
+        ("latin", b"{\"key\": \"\xE9987654321\"}".to_vec()),
+        ("wide", "{\"key\": 987654321}".encode_utf16().flat_map(u16::to_le_bytes).collect()),
+        ("bomb", bomb.into_bytes()),
+        ("deep", "[".repeat(100_000).into_bytes()),
+        ("deeper", "{\"a\":".repeat(100_000).into_bytes()),
+        ("tag", b"!!python/object/apply:os.system ['987654321']".to_vec()),
+        ("documents", b"a: 1\n---\nb: 987654321\n".to_vec()),
+        ("foreign", b"<key>987654321</key>".to_vec()),
+        ("long", vec![b'x'; (1 << 20) + 1]),
+    ];
+    for &(tool, good, more) in GOOD {
+        let refused = |file: &str, size: &str| {
+            let begin = ["profile", "import", "--for", tool, file, "--tokenizer", TOKENIZER];
+            let (code, out, err) = home.run(&[&begin[..], &["--vocab-size", size], more].concat());
+            assert!(code == 2 && err.starts_with("error: "), "{tool} {file}: {code} {err}");
+            assert!(!format!("{out}{err}").contains("987654321"), "{tool} {file}: {err}");
+            assert_eq!(files(&home.path("home")), Vec::<String>::new(), "{tool} {file}");
+        };
+        for (name, content) in &hostile {
+            secret(&home, name, content);
+            refused(name, "8192");
+        }
+        refused(".", "8192");
+        refused("absent", "8192");
+        secret(&home, "good", good);
+        refused("good", "8191");
+        let Some(rest) = good.strip_prefix('{') else { continue };
+        secret(&home, "unknown", format!("{{\"colour\": 987654321, {rest}"));
+        refused("unknown", "8192");
+        let (first, _) = rest.split_once([',', '}']).unwrap();
+        let twice = if first.contains('[') { "\"ngram_len\": 5" } else { first };
+        secret(&home, "twice", format!("{{{twice}, {rest}"));
+        refused("twice", "8192");
+        for odd in ["null", "NaN", "1e400", "-99999999999999999999", "\"\\u0000\"", "[[]]"] {
+            let value = if good.contains("ff-") { "0.25" } else { "987654321" };
+            let quoted = format!("\"{value}\"");
+            let place = if good.contains(&quoted) { quoted } else { value.to_owned() };
+            secret(&home, "odd", good.replace(&place, odd));
+            refused("odd", "8192");
+        }
+    }
+}
+
+/// Of each tool, its public key; nothing is said of a key that is a secret and cannot be tried.
+#[test]
+fn keys_that_protect_nothing_are_named() {
+    let home = Home::new();
+    let strong = (1..=30).map(|at: u64| (at * 0x0123_4567_89AB_CDEF).to_string());
+    let strong = strong.collect::<Vec<_>>().join(",");
+    let shown = "654, 400, 836, 123, 340, 443, 597, 160, 57";
+    let lists = r#"{"hashing_key": 15485863}"#.to_owned();
+    for (tool, config, more, said) in [
+        ("transformers", lists, &["--device", "cpu"][..], "the default of transformers"),
+        (
+            "lm-watermarking",
+            "{'seeding_scheme': 'selfhash', 'gamma': 0.25}".to_owned(),
+            &["--device", "cpu"],
+            "lm-watermarking",
+        ),
+        (
+            "tgi",
+            "WATERMARK_GAMMA=0.5".to_owned(),
+            &["--device", "cpu"],
+            "text-generation-inference",
+        ),
+        ("vllm", "{\"key\": 42}".to_owned(), &[], "vLLM's documentation"),
+        ("vllm", "{\"key\": 11400714819323198485}".to_owned(), &[], "searched for"),
+        (
+            "transformers",
+            format!("{{\"keys\": [{shown}], \"ngram_len\": 5}}"),
+            &["--device", "cpu"],
+            "SynthID's demonstration",
+        ),
+        (
+            "transformers",
+            format!("{{\"keys\": [{strong}], \"ngram_len\": 5}}"),
+            &["--device", "cpu"],
+            "",
+        ),
+    ] {
+        secret(&home, "c", &config);
+        std::fs::remove_dir_all(home.path("home")).ok();
+        let begin = ["profile", "import", "--for", tool, "c", "--tokenizer", TOKENIZER];
+        let size = ["--vocab-size", "8192", "--name", "p", "--key-id", "k"];
+        let (code, _, err) = home.run(&[&begin[..], &size, more].concat());
+        assert_eq!(code, 0, "{tool}: {err}");
+        let row: Value = serde_json::from_str(
+            home.ok(&["detect", "c", "--profile", "p", "--format", "jsonl"]).trim(),
+        )
+        .unwrap();
+        let warnings = row["warnings"].to_string();
+        let lint = home.ok(&["profile", "lint", "p"]);
+        for place in [&err, &warnings, &lint] {
+            let speaks = place.contains("make and remove this mark");
+            assert_eq!(speaks, !said.is_empty(), "{tool} {config}: {place}");
+            assert!(place.contains(said), "{tool}: {place}");
+            assert!(!place.contains("15485863") && !place.contains("654"), "{place}");
+        }
+    }
+    let listed = home.ok(&["key", "list"]);
+    assert!(listed.starts_with("k  ") && listed.contains("30 numbers"), "{listed}");
+    home.ok(&["key", "new", "own"]);
+    assert!(home.ok(&["key", "list"]).contains("256 bits"));
+}
+
+/// A folder with the tokenizer alone will do where V is given.
+#[test]
+fn a_given_width_needs_no_configuration() {
+    let home = home();
+    std::fs::create_dir(home.path("bare")).unwrap();
+    std::fs::copy(TOKENIZER, home.path("bare/tokenizer.json")).unwrap();
+    let bare = ["profile", "import", "--for", "vllm", "vllm.json", "--tokenizer", "bare"];
+    home.refused(&bare, &["config.json", "--vocab-size"]);
+    let out = home.ok(&[&bare[..], &["--vocab-size", "8320"]].concat());
+    assert!(out.contains("vocab_size = 8320"), "{out}");
 }
 
 #[test]

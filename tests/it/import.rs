@@ -187,7 +187,7 @@ fn transformers_lists() {
         let found = read(Tool::Transformers, text, NONE).unwrap();
         assert_eq!((found.spec.clone(), found.repeats), (spec(expected), Repeats::ScoreOnce));
         assert!(has_key(&found, &[15_485_863]));
-        let notes = [Note::Device(Tool::Transformers), Note::PublicKey(Tool::Transformers)];
+        let notes = [Note::Device(Tool::Transformers)];
         assert_eq!(
             (found.vocabulary, found.notes.as_slice()),
             (VocabularySize::Logits, &notes[..])
@@ -334,7 +334,7 @@ fn lm_watermarking() {
         let found = read(Tool::LmWatermarking, &text, CPU).unwrap();
         assert_eq!(found.spec, table(prf, width, salt, usual), "{name}");
         assert!(has_key(&found, &[15_485_863]));
-        assert_eq!(found.notes, [Note::PublicKey(Tool::LmWatermarking)]);
+        assert_eq!(found.notes, []);
         assert_eq!(found.vocabulary, VocabularySize::Tokenizer);
     }
     let text = "{'seeding_scheme': 'simple_1', 'hash_key': 42, 'gamma': .5, 'delta': 1.5, 'select_green_tokens': False,\n 'vocab': (0, 1, 2), 'normalizers': [], 'z_threshold': 4, 'ignore_repeated_bigrams': True} # the old one";
@@ -390,13 +390,14 @@ fn tgi() {
         let found = read(Tool::Tgi, text, CPU).unwrap();
         let table = "scheme = \"lm-watermarking\"\nprf_type = \"additive_prf\"\ncontext_width = 1\nself_salt = false\ngamma = 0.25\ndelta = 3.0\nselect_green_tokens = true";
         assert_eq!((found.spec.clone(), found.vocabulary), (spec(table), VocabularySize::Logits));
-        assert_eq!(found.notes, [Note::PublicKey(Tool::Tgi)]);
+        assert_eq!(found.notes, []);
         assert!(has_key(&found, &[15_485_863]));
     }
     let bad = |text: &str, parts: &[&str]| refused(Tool::Tgi, text, CPU, parts);
     bad("MODEL_ID=org/name\n", &["WATERMARK_GAMMA is missing"]);
     bad("WATERMARK_GAMMA=half\n", &["WATERMARK_GAMMA of tgi"]);
     bad("WATERMARK_GAMMA=1.5\n", &["WATERMARK_GAMMA of tgi"]);
+    bad("WATERMARK_GAMMA=\"0.5\n", &["WATERMARK_GAMMA of tgi"]);
     bad("WATERMARK_GAMMA=0.5\nWATERMARK_GAMMA=0.5\n", &["twice"]);
     bad("WATERMARK_GAMMA=0.5\nWATERMARK_KEY=987654321\n", &["\"WATERMARK_KEY\""]);
     bad("", &["WATERMARK_GAMMA is missing"]);

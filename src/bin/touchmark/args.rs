@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use touchmark::profile::TokenizerPin;
 use touchmark::profile::import::Tool;
 
 /// Watermark what a language model writes, and find such marks in any text.
@@ -520,7 +521,7 @@ pub struct ProfileImport {
     #[arg(long, value_name = "FILE|MODEL")]
     pub tokenizer: PathBuf,
     /// Width of the model's logits
-    #[arg(long, value_name = "V", value_parser = clap::value_parser!(u32).range(2..), conflicts_with_all = ["model", "vocab_size_of_tokenizer"])]
+    #[arg(long, value_name = "V", value_parser = clap::value_parser!(u32).range(2..=TokenizerPin::MOST_IDS as i64), conflicts_with_all = ["model", "vocab_size_of_tokenizer"])]
     pub vocab_size: Option<u32>,
     /// Take that width from this model's configuration
     #[arg(long, value_name = "MODEL", conflicts_with = "vocab_size_of_tokenizer")]

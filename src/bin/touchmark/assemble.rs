@@ -12,7 +12,7 @@ use touchmark::schemes::Spec;
 use touchmark::stats::Family;
 use touchmark::store::{KeyInfo, Store, StoreError};
 use touchmark::tokenizer::HfTokenizer;
-use touchmark::tokens::Tokenize;
+use touchmark::tokens::{Tokenize, TokenizerHash};
 use touchmark::watermark::{Repeats, Vocabulary, Watermark};
 
 use crate::args::Global;
@@ -67,9 +67,15 @@ pub fn new_profile(
         return Err(ProfileError::Id { got: new.id }.into());
     }
     HfTokenizer::from_bytes(&tokenizer.file)?;
+    let pin = TokenizerPin {
+        hash: TokenizerHash::of(&tokenizer.file),
+        vocab_size: tokenizer.vocab_size,
+        name: tokenizer.name.clone(),
+    };
+    pin.check()?;
     let reference = expected_evidence(&new.scheme, tokenizer.entropy)?;
     let key = keep_key(store, new.key, &new.scheme, now)?;
-    let hash = store.add_tokenizer(&tokenizer.file)?;
+    store.add_tokenizer(&tokenizer.file)?;
     let profile = Profile {
         schema: Profile::SCHEMA,
         id: new.id,
@@ -80,11 +86,7 @@ pub fn new_profile(
         valid_from: None,
         retired: None,
         scheme: new.scheme,
-        tokenizer: TokenizerPin {
-            hash,
-            vocab_size: tokenizer.vocab_size,
-            name: tokenizer.name.clone(),
-        },
+        tokenizer: pin,
         reference: Some(reference),
     };
     store.add_profile(&profile)?;
@@ -192,7 +194,7 @@ pub fn kept_tokenizer(store: &Store, profile: &Profile) -> anyhow::Result<Vec<u8
         return Ok(file);
     }
     #[cfg(bundled_models)]
-    if *hash == touchmark::tokens::TokenizerHash::of(crate::commands::bundled::TOKENIZER) {
+    if *hash == TokenizerHash::of(crate::commands::bundled::TOKENIZER) {
         return Ok(crate::commands::bundled::TOKENIZER.to_vec());
     }
     bail!(
@@ -216,30 +218,47 @@ pub fn check_tokenizer(profile: &Profile, tokenizer: &dyn Tokenize) -> anyhow::R
     Ok(())
 }
 
+/// A profile's key.
+pub fn key(store: &Store, profile: &Profile) -> anyhow::Result<Key> {
+    match store.key(&profile.key_id) {
+        Err(error @ StoreError::NoKey { .. }) => Err(error).with_context(|| {
+            let Profile { id, key_id, .. } = profile;
+            format!(
+                "profile \"{id}\" cannot be used without its key; bring that back with `touchmark key import FILE --id \
+                 {key_id}`, or name other profiles"
+            )
+        }),
+        found => Ok(found?),
+    }
+}
+
 /// A profile's watermark, with its key.
 pub fn watermark(
     store: &Store,
     profile: &Profile,
     tokenizer: &dyn Tokenize,
 ) -> anyhow::Result<Watermark> {
-    let key = store.key(&profile.key_id)?;
+    keyed(&key(store, profile)?, profile, tokenizer)
+}
+
+fn keyed(key: &Key, profile: &Profile, tokenizer: &dyn Tokenize) -> anyhow::Result<Watermark> {
     let vocabulary = Vocabulary {
         tokenizer: profile.tokenizer.hash,
         size: profile.tokenizer.vocab_size,
         special: tokenizer.special_ids().to_vec(),
     };
-    Ok(Watermark::new(&key, profile.prf, &profile.scheme, &vocabulary, profile.repeats)?)
+    Ok(Watermark::new(key, profile.prf, &profile.scheme, &vocabulary, profile.repeats)?)
 }
 
 /// A detector for one profile out of a family that are all looked for in the same documents.
 pub fn detector(
-    store: &Store,
+    key: &Key,
     profile: &Profile,
     tokenizer: &dyn Tokenize,
     fpr: f64,
     family: Family,
 ) -> anyhow::Result<Detector> {
-    let watermark = watermark(store, profile, tokenizer)?;
+    let watermark = keyed(key, profile, tokenizer)?;
     Ok(Detector::new(watermark, fpr, family, profile.reference.clone())?)
 }
 

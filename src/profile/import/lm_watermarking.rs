@@ -46,9 +46,6 @@ pub(super) fn read(value: Value, options: Options) -> Result<Imported, ImportErr
     let vocabulary = vocabulary(&mut fields)?;
     let mut notes = Vec::from_iter(options.drawn(TOOL)?);
     notes.extend(of_detection(&mut fields)?);
-    if key == DEFAULT_KEY {
-        notes.push(Note::PublicKey(TOOL));
-    }
     fields.finish()?;
     let table = spec(&seeding, gamma, delta, select);
     finish(table, Repeats::ScoreOnce, vec![key].into(), vocabulary, notes)

@@ -162,11 +162,6 @@ pub enum Note {
         "{0} draws its lists on the device of the model; what a CUDA generator drew cannot be read here, only what a CPU drew: if the text was written on a GPU, every mark will be missed (say --device cpu if it was not)"
     )]
     Device(Tool),
-    /// Everybody has the key.
-    #[error(
-        "the key is the public default of {0}: anybody can make and remove this mark, and it proves nothing"
-    )]
-    PublicKey(Tool),
     /// A field that is no part of the mark.
     #[error("{0} is no part of the mark and is not kept")]
     NotKept(&'static str),
@@ -351,7 +346,9 @@ pub enum ImportError {
         field: String,
     },
     /// Not names and values.
-    #[error("this is no configuration of {tool}: names and values are expected")]
+    #[error(
+        "this is no configuration of {tool}: names and values are expected, as that tool takes them"
+    )]
     NoFields {
         /// The tool.
         tool: Tool,

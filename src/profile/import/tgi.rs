@@ -7,7 +7,7 @@ use crate::watermark::Repeats;
 use super::lm_watermarking::{Seeding, spec};
 use super::transformers::DEFAULT_KEY;
 use super::value::{Fields, Secret, Value, insert, is_number};
-use super::{ImportError, Imported, Note, Options, Tool, VocabularySize, finish, read_value};
+use super::{ImportError, Imported, Options, Tool, VocabularySize, finish, read_value};
 
 const TOOL: Tool = Tool::Tgi;
 
@@ -24,8 +24,7 @@ pub(super) fn read(text: &str, options: Options) -> Result<Imported, ImportError
     let gamma = fields.between(gamma, 0.0, 1.0)?.unwrap_or(0.5);
     let delta = fields.within(delta, 1e-6..=100.0)?.unwrap_or(2.0);
     fields.finish()?;
-    let mut notes = Vec::from_iter(options.drawn(TOOL)?);
-    notes.push(Note::PublicKey(TOOL));
+    let notes = Vec::from_iter(options.drawn(TOOL)?);
     let table =
         spec(&Seeding { prf: "additive_prf", width: 1, self_salt: false }, gamma, delta, true);
     finish(table, Repeats::ScoreOnce, vec![DEFAULT_KEY].into(), VocabularySize::Logits, notes)
@@ -43,7 +42,7 @@ fn environment(text: &str) -> Result<Option<Value>, ImportError> {
         if name.is_empty() || !name.bytes().all(plain) {
             return Ok(None);
         }
-        let value = value.trim().trim_matches(['"', '\'']);
+        let value = unquoted(value.trim());
         if name.starts_with("WATERMARK_") {
             let text = Secret::new(value.to_owned());
             let value = if is_number(value) { Value::Number(text) } else { Value::Text(text) };
@@ -51,4 +50,10 @@ fn environment(text: &str) -> Result<Option<Value>, ImportError> {
         }
     }
     Ok(Some(Value::Map(map)))
+}
+
+/// The text between two quotes of a kind, or all of it.
+fn unquoted(text: &str) -> &str {
+    let inner = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
+    inner('"').or_else(|| inner('\'')).unwrap_or(text)
 }

@@ -50,9 +50,6 @@ fn lists(mut fields: Fields, options: Options) -> Result<Imported, ImportError> 
     fields.finish()?;
 
     let mut notes = Vec::from_iter(options.drawn(TOOL)?);
-    if key == DEFAULT_KEY {
-        notes.push(Note::PublicKey(TOOL));
-    }
     if scheme == "lefthash" && width > 1 {
         notes.push(Note::WidthWithoutEffect);
     }

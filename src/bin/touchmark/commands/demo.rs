@@ -25,7 +25,8 @@ pub fn run(global: &Global, args: &args::Demo) -> anyhow::Result<Exit> {
     let place = models::locate(global, None, None, Reach::Fetch)?;
     let mut model = models::load(global, &place, Loading::default())?;
     assemble::check_tokenizer(&profile, &model.tokenizer)?;
-    let detector = assemble::detector(&store, &profile, &model.tokenizer, FPR, Family::one())?;
+    let key = assemble::key(&store, &profile)?;
+    let detector = assemble::detector(&key, &profile, &model.tokenizer, FPR, Family::one())?;
     model.ends.never = model.tokenizer.special_ids().to_vec();
 
     let mut report = Vec::new();

@@ -76,6 +76,11 @@ fn document(args: &args::Identify) -> anyhow::Result<Document> {
         (args.text.as_str(), text.with_context(|| format!("cannot read {}", path.display()))?)
     } else if path.is_dir() {
         bail!("{} is a folder; `touchmark detect --profile all` reads many texts", path.display());
+    } else if is_path(&args.text) {
+        bail!(
+            "there is no file {}; a text of one word is read with `-`, from standard input",
+            path.display()
+        );
     } else {
         ("the command line", args.text.clone())
     };
@@ -86,6 +91,15 @@ fn document(args: &args::Identify) -> anyhow::Result<Document> {
         content: Content::Text(text),
         prompt: args.prompt.clone(),
     })
+}
+
+/// Whether a text looks like the name of a file: one word with a slash or an ending.
+fn is_path(text: &str) -> bool {
+    let ending = Path::new(text).extension().and_then(|ending| ending.to_str());
+    let short = |ending: &str| {
+        (1..=5).contains(&ending.len()) && ending.bytes().all(|c| c.is_ascii_alphanumeric())
+    };
+    !text.contains(char::is_whitespace) && (text.contains('/') || ending.is_some_and(short))
 }
 
 fn show(global: &Global, answer: &Answer<'_>) -> anyhow::Result<()> {
@@ -108,6 +122,7 @@ fn show(global: &Global, answer: &Answer<'_>) -> anyhow::Result<()> {
         (None, _) => "None of the marks tried was found.".to_owned(),
     };
     let family = answer.rows.first().map_or("", |row| &row.family);
+    answer.best.iter().flat_map(|best| &best.warnings).for_each(|warning| output::warn(warning));
     output::note(global.quiet, &format!("{said} p-values are corrected: {family}."));
     Ok(())
 }

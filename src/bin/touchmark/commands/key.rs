@@ -45,9 +45,18 @@ fn list(global: &Global, keys: &[KeyInfo]) -> anyhow::Result<Exit> {
     }
     for key in keys {
         let state = if key.retired.is_some() { "retired" } else { "in use" };
-        writeln!(out, "{:<24} {}  {state}", key.id, key.created)?;
+        writeln!(out, "{:<24} {}  {:<11}  {state}", key.id.as_str(), key.created, form(key))?;
     }
     Ok(Exit::Done)
+}
+
+/// What the key is made of, which is no secret.
+fn form(key: &KeyInfo) -> String {
+    match key.numbers {
+        None => "256 bits".to_owned(),
+        Some(1) => "1 number".to_owned(),
+        Some(count) => format!("{count} numbers"),
+    }
 }
 
 fn show(global: &Global, key: &KeyInfo) -> anyhow::Result<Exit> {
@@ -58,6 +67,7 @@ fn show(global: &Global, key: &KeyInfo) -> anyhow::Result<Exit> {
     let mut out = anstream::stdout();
     writeln!(out, "key         {}", key.id)?;
     writeln!(out, "made        {}", key.created)?;
+    writeln!(out, "form        {}", form(key))?;
     if let Some(retired) = key.retired {
         writeln!(out, "retired     {retired}")?;
     }

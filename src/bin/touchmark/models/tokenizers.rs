@@ -44,21 +44,21 @@ pub fn tokenizer_source(
     Ok(TokenizerSource { file, vocab_size, name: place.name, entropy: DEFAULT_ENTROPY })
 }
 
-/// A tokenizer's file, its name, and V if it was named by the model that it belongs to.
+/// A tokenizer's file, its name, and V, or why it is not known, if it was named by the model that it belongs to.
 pub fn tokenizer_and_width(
     global: &Global,
     name: &Path,
     revision: Option<&str>,
-) -> anyhow::Result<(Vec<u8>, String, Option<u32>)> {
+) -> anyhow::Result<(Vec<u8>, String, Option<anyhow::Result<u32>>)> {
     match tokenizer_place(global, name, revision)? {
         Err(path) => Ok((read(&path)?, folder_of(&path).name, None)),
         #[cfg(bundled_models)]
         Ok(Place { files: Files::Bundled, .. }) => {
             let source = crate::commands::bundled::tokenizer_source();
-            Ok((source.file, source.name, Some(source.vocab_size)))
+            Ok((source.file, source.name, Some(Ok(source.vocab_size))))
         }
         Ok(place) => {
-            let width = vocab_size_of(&place.files)?;
+            let width = vocab_size_of(&place.files);
             Ok((own(&place.files)?, place.name, Some(width)))
         }
     }

@@ -114,7 +114,8 @@ impl Reader {
                 }
             };
             let family = Family::one().times("profiles and keys", pairs.len() as u64);
-            let detector = assemble::detector(&store, profile, tokenizer, wanted.fpr, family)?;
+            let key = assemble::key(&store, profile)?;
+            let detector = assemble::detector(&key, profile, tokenizer, wanted.fpr, family)?;
             if global.verbose {
                 describe(global, profile, &detector);
             }
@@ -123,6 +124,7 @@ impl Reader {
                 bail!("profile \"{}\": {}", profile.id, Lint::NeedsModel);
             }
             let lints = profile.lint().into_iter().filter(|lint| *lint != Lint::NeedsModel);
+            let lints = lints.chain(profile.lint_key(&key));
             let warnings = lints.map(|lint| lint.to_string()).collect();
             targets.push(Target { profile: profile.clone(), detector, warnings });
         }

@@ -138,8 +138,9 @@ fn width_of(global: &Global, model: &Path, tokenizer: &HfTokenizer) -> anyhow::R
 fn own_size(
     args: &ProfileImport,
     tokenizer: &HfTokenizer,
-    width: Option<u32>,
+    width: Option<anyhow::Result<u32>>,
 ) -> anyhow::Result<u32> {
+    let width = width.transpose()?;
     let own = u32::try_from(tokenizer.vocab_size())?;
     match (width, args.vocab_size_of_tokenizer) {
         (None, true) => Ok(own),

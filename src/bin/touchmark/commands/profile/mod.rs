@@ -8,7 +8,7 @@ use std::io::Write;
 use anyhow::{Context, bail};
 use touchmark::profile::Profile;
 use touchmark::schemes::Spec;
-use touchmark::store::Store;
+use touchmark::store::{Store, StoreError};
 use touchmark::watermark::Repeats;
 
 use crate::args::{self, Global, ProfileAction, ProfileNew};
@@ -21,18 +21,18 @@ pub fn run(global: &Global, args: &args::Profile) -> anyhow::Result<Exit> {
     match &args.action {
         ProfileAction::New(new) => {
             let profile = create(global, &store, new)?;
-            profile.lint().iter().for_each(|lint| output::warn(&lint.to_string()));
+            lints(&store, &profile)?.iter().for_each(|lint| output::warn(lint));
             show(global, &profile)
         }
         ProfileAction::Import(args) => {
             let profile = import::run(global, &store, args)?;
-            profile.lint().iter().for_each(|lint| output::warn(&lint.to_string()));
+            lints(&store, &profile)?.iter().for_each(|lint| output::warn(lint));
             show(global, &profile)
         }
         ProfileAction::Export(args) => export::run(global, &store, args),
         ProfileAction::List => list(global, &store.profiles()?),
         ProfileAction::Show { id } => show(global, &assemble::profile(&store, id)?),
-        ProfileAction::Lint { id } => lint(global, &assemble::profile(&store, id)?),
+        ProfileAction::Lint { id } => lint(global, &store, &assemble::profile(&store, id)?),
         ProfileAction::Retire { id } => show(global, &store.retire_profile(id, assemble::now())?),
     }
 }
@@ -127,8 +127,17 @@ fn show(global: &Global, profile: &Profile) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn lint(global: &Global, profile: &Profile) -> anyhow::Result<Exit> {
-    let lints: Vec<String> = profile.lint().iter().map(ToString::to_string).collect();
+/// What is to be questioned about a profile and, where it is kept here, its key.
+fn lints(store: &Store, profile: &Profile) -> anyhow::Result<Vec<String>> {
+    let of_key = match store.key(&profile.key_id) {
+        Err(StoreError::NoKey { .. }) => None,
+        found => profile.lint_key(&found?),
+    };
+    Ok(profile.lint().into_iter().chain(of_key).map(|lint| lint.to_string()).collect())
+}
+
+fn lint(global: &Global, store: &Store, profile: &Profile) -> anyhow::Result<Exit> {
+    let lints = lints(store, profile)?;
     if global.json {
         output::json(&serde_json::json!({ "profile": profile.id, "warnings": lints }))?;
         return Ok(Exit::Done);
