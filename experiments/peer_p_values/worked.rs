@@ -121,6 +121,15 @@ fn green_lists() -> Result<Vec<Worked>, StatsError> {
             finding: "normal tail without continuity correction",
         },
         Worked {
+            tool: "vLLM's pull request 56859, SBW `selfhash`",
+            text: format!(
+                "14 of 20 tokens green at γ = ½, each in ten new contexts that its seed does not read: z = {list:.2}"
+            ),
+            theirs: normal_p(list),
+            ours: binomial_sf_ge(14, 20, 0.5)?.p(),
+            finding: "new contexts taken for new coins; normal tail",
+        },
+        Worked {
             tool: "three_bricks, `maryland`",
             text: text(),
             theirs: binomial,

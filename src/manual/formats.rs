@@ -36,8 +36,8 @@
 //! ## PRFs of other engines
 //!
 //! `philox4x32-10-v1`, `sglang-murmur3-v1`, `synthid-table`, `synthid-iv`, `transformers-kgw-torch-cpu`,
-//! `lm-watermarking-torch-cpu`, `markllm-kgw-torch-cpu`, `textseal-v1`, `numpy-shuffle-v1`, `mpac-v1`, `dip-v1` and
-//! `key-sequence-v1` are described where they are written, in `src/prf/`; each is held to vectors that the other engine's
+//! `lm-watermarking-torch-cpu`, `markllm-kgw-torch-cpu`, `textseal-v1`, `numpy-shuffle-v1`, `mpac-v1`, `dip-v1`,
+//! `key-sequence-v1` and `vllm-sbw-pr56859` are described where they are written, in `src/prf/`; each is held to vectors that the other engine's
 //! own code made. What they are worth is on the page on [`engines`](crate::manual::engines).
 //!
 //! ## Profile

@@ -23,6 +23,7 @@ mod native;
 mod numpy;
 mod peer;
 mod philox;
+mod sbw;
 mod synthid_iv;
 mod synthid_mix;
 mod synthid_table;
@@ -44,6 +45,7 @@ pub use markllm_kgw::MarkLlmPrf;
 pub use mpac::MpacSeeding;
 pub use murmur::COIN;
 pub use peer::{Before, Frame, Layers, PeerPrf, PrfError, Start};
+pub use sbw::SbwSeeding;
 pub use textseal::TEXTSEAL_LEVELS;
 
 /// Stream of the first (or only) key's words.
@@ -97,6 +99,9 @@ pub enum PrfVariant {
     /// TextSeal 0.0.5's hash, of 8,191 levels.
     #[serde(rename = "textseal-v1")]
     TextSealV1,
+    /// SBW as vLLM's pull request 56859 has it, commit d6d2f2c; no release does.
+    #[serde(rename = "vllm-sbw-pr56859")]
+    VllmSbw,
 }
 
 impl PrfVariant {
@@ -116,6 +121,7 @@ impl PrfVariant {
             Self::LmWatermarking => "lm-watermarking-torch-cpu",
             Self::MarkLlmKgw => "markllm-kgw-torch-cpu",
             Self::TextSealV1 => "textseal-v1",
+            Self::VllmSbw => "vllm-sbw-pr56859",
         }
     }
 }

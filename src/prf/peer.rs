@@ -6,8 +6,8 @@ use crate::prf::markllm_kgw::{MarkLlmKgw, MarkLlmPrf};
 use crate::prf::torch_lists::{Lists, TorchLists};
 use crate::prf::transformers_kgw::TransformersKgw;
 use crate::prf::{
-    MpacSeeding, PrfVariant, Rows, SeedId, dip, key_sequence, mpac, murmur, numpy, philox,
-    synthid_iv, synthid_table, textseal, torch_lists,
+    MpacSeeding, PrfVariant, Rows, SbwSeeding, SeedId, dip, key_sequence, mpac, murmur, numpy,
+    philox, sbw, synthid_iv, synthid_table, textseal, torch_lists,
 };
 use crate::tokens::TokenId;
 
@@ -290,6 +290,13 @@ pub enum PeerPrf {
         /// h, ids of prompt and output.
         width: usize,
     },
+    /// Of vLLM's pull request 56859.
+    VllmSbw {
+        /// h, ids of the output, padded with −1.
+        width: usize,
+        /// What a seed is made of them.
+        seeding: SbwSeeding,
+    },
 }
 
 impl PeerPrf {
@@ -313,13 +320,14 @@ impl PeerPrf {
             Self::LmWatermarking { .. } => PrfVariant::LmWatermarking,
             Self::MarkLlmKgw { .. } => PrfVariant::MarkLlmKgw,
             Self::TextSeal { .. } => PrfVariant::TextSealV1,
+            Self::VllmSbw { .. } => PrfVariant::VllmSbw,
         }
     }
 
     /// How many 64-bit numbers its key has.
     pub fn key_numbers(&self) -> usize {
         match self {
-            Self::Philox { .. } | Self::TextSeal { .. } => 1,
+            Self::Philox { .. } | Self::TextSeal { .. } | Self::VllmSbw { .. } => 1,
             Self::Murmur { dual, .. } => 1 + usize::from(*dual),
             Self::SynthIdTable { depth, .. } | Self::SynthIdIv { depth, .. } => *depth as usize,
             Self::NumpyShuffle { .. }
@@ -335,7 +343,7 @@ impl PeerPrf {
     /// Which ids it reads.
     pub fn frame(&self) -> Frame {
         match *self {
-            Self::Philox { width, .. } => {
+            Self::Philox { width, .. } | Self::VllmSbw { width, .. } => {
                 Frame { width, least: width, before: Before::Padding(philox::PADDING) }
             }
             Self::Murmur { width, .. } => Frame { width, least: 1, before: Before::Prompt },
@@ -377,6 +385,9 @@ impl PeerPrf {
             _ => None,
         }
     }
+
+    /// The most ids that [`SbwSeeding::Selfhash`] may look at, the oldest included.
+    pub const SBW_SELF_WIDTH: usize = sbw::MOST_SELF;
 
     /// The most ids that a seeding of [`PeerPrf::Mpac`] may hash, a candidate included.
     pub const MPAC_WIDTH: usize = mpac::MOST_BEFORE + 1;
@@ -438,6 +449,7 @@ impl PeerPrf {
                 Box::new(TorchLists::new(seeds, before_own(own)?, lists))
             }
             Self::TextSeal { .. } => Box::new(textseal::TextSeal::new(numbers[0])),
+            Self::VllmSbw { width, seeding } => Box::new(sbw::Sbw::new(numbers[0], seeding, width)),
         })
     }
 }

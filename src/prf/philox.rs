@@ -191,10 +191,10 @@ fn philox_rows(counter: &mut [Row; 4], mut first: Row, mut second: u64) {
     }
 }
 
-type Block = [u32; 4];
+pub(super) type Block = [u32; 4];
 
 /// Ten rounds of Philox4x32.
-fn philox(mut counter: Block, mut key: [u32; 2]) -> Block {
+pub(super) fn philox(mut counter: Block, mut key: [u32; 2]) -> Block {
     for _ in 0..10 {
         let [a, b, c, d] = counter;
         let (left, right) = (product(a, 0xD251_1F53), product(c, 0xCD9E_8D57));

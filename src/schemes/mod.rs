@@ -27,6 +27,7 @@ mod transformers_kgw;
 mod unigram;
 mod unigram_watermark;
 mod vllm;
+mod vllm_sbw;
 
 use std::fmt;
 
@@ -56,6 +57,7 @@ pub use transformers_kgw::{SeedingScheme, TransformersKgw};
 pub use unigram::Unigram;
 pub use unigram_watermark::UnigramWatermark;
 pub use vllm::VllmGumbel;
+pub use vllm_sbw::VllmSbw;
 
 /// Makes [`Spec`] from the list of schemes: the only place that names them all.
 macro_rules! schemes {
@@ -129,6 +131,8 @@ schemes! {
     MarkLlmKgw = "markllm-kgw",
     /// TextSeal's exponential minimum sampling and green lists.
     TextSeal = "textseal",
+    /// Green lists of vLLM's pull request 56859, which no release has.
+    VllmSbw = "vllm-sbw",
 }
 
 /// One way of marking, as parameters. Implementations hold no key and no state.

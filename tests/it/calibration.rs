@@ -13,7 +13,8 @@ use touchmark::detect::Law;
 use touchmark::sampling::Noise;
 use touchmark::schemes::{
     Gumbel, Kgw, KgwSeeding, Null, SglangGumbel, Spec, Sweet, SynthId, SynthIdHash, SynthIdText,
-    TextSeal, TextSealMethod, TransformersKgw, Unigram, UnigramWatermark, VllmGumbel, Weighting,
+    TextSeal, TextSealMethod, TransformersKgw, Unigram, UnigramWatermark, VllmGumbel, VllmSbw,
+    Weighting,
 };
 use touchmark::stats::{binomial_sf_ge, ks_uniform, ks_valid, randomised_p};
 use touchmark::tokenizer::HfTokenizer;
@@ -55,6 +56,7 @@ fn cells() -> Vec<Cell> {
         ("sweet h=2", Spec::Sweet(Sweet::default())),
         ("transformers-kgw lefthash", Spec::TransformersKgw(TransformersKgw::default())),
         ("vllm-gumbel h=4", Spec::VllmGumbel(VllmGumbel::default())),
+        ("vllm-sbw selfhash h=4", Spec::VllmSbw(VllmSbw::default())),
         ("sglang-gumbel h=4", Spec::SglangGumbel(SglangGumbel::default())),
         (
             "sglang-gumbel two keys h=2",

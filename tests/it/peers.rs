@@ -13,6 +13,7 @@ mod synthid;
 mod textseal;
 mod unigram;
 mod vllm;
+mod vllm_sbw;
 
 use serde_json::Value;
 use touchmark::keys::Key;

@@ -129,6 +129,7 @@ fn exact_values_of_the_table_are_exact() {
     assert_near(exact("three_bricks, `maryland`")[0], quarter, 1e-9);
     assert_near(exact("the same, `ignore")[0], 1.0 / 16.0, 1e-12);
     assert_near(exact("MarkLLM KGW")[0], binomial(20, 0.5)[14..].iter().sum(), 1e-9);
+    assert_near(exact("vLLM's pull")[0], binomial(20, 0.5)[14..].iter().sum(), 1e-9);
     assert_near(exact("MarkLLM DiP")[0], binomial(100, 0.5)[66..].iter().sum(), 1e-9);
     assert_near(exact("Unigram-Watermark, `detect`")[0], drawn(14, 20), 1e-9);
     assert_near(exact("Unigram-Watermark, `dyn")[0], drawn(130, 200), 1e-9);
