@@ -69,7 +69,7 @@ impl Code {
     /// The check that three uniform words choose: step ⌊word₀·k/2³²⌋, and as taps the first ν + 1 digits, each plus one, of
     /// (word₁ + 2³²·word₂)/2⁶⁴ written in base q − 1.
     pub fn check(&self, [first, low, high]: [u32; 3]) -> Check {
-        let step = (u64::from(first) * u64::from(self.bits) >> 32) as u32;
+        let step = ((u64::from(first) * u64::from(self.bits)) >> 32) as u32;
         let mut taps = [0; Self::MOST_MEMORY as usize + 1];
         let mut rest = u64::from(high) << 32 | u64::from(low);
         for tap in &mut taps[..=self.memory() as usize] {
