@@ -8,7 +8,6 @@
     reason = "an experiment reports to a terminal and fails loudly"
 )]
 
-mod maximal_counts;
 mod readings;
 mod report;
 mod statistics;

@@ -1,5 +1,6 @@
 //! What each tool makes of one (text, key) pair, and what we make of it.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 
 use touchmark::detect::Law;
@@ -7,12 +8,11 @@ use touchmark::keys::Key;
 use touchmark::prf::{COIN, KEY_A, KEY_B, Prf, Purpose, Start};
 use touchmark::sampling::Noise;
 use touchmark::schemes::{Gumbel, Kgw, KgwSeeding, Null, SglangGumbel, Spec, SynthId, VllmGumbel};
-use touchmark::stats::{binomial_sf_ge, hypergeometric_sf_ge};
+use touchmark::stats::{MaximalCounts, binomial_sf_ge, hypergeometric_sf_ge};
 use touchmark::tokenizer::HfTokenizer;
 use touchmark::tokens::{TokenId, Tokenize};
 use touchmark::watermark::{Repeats, Text, Vocabulary, Watermark};
 
-use crate::maximal_counts::MaximalCounts;
 use crate::statistics::*;
 
 /// A tool's statistic.
@@ -163,7 +163,6 @@ pub struct Reader {
     vllm_dual: Spec,
     sglang: Spec,
     synthid: Spec,
-    greatest: MaximalCounts,
 }
 
 /// A position's draw.
@@ -209,7 +208,6 @@ impl Reader {
                 ..SglangGumbel::default()
             }),
             synthid: Spec::SynthId(SynthId::default()),
-            greatest: MaximalCounts::new(1000, 4),
         }
     }
 
@@ -462,17 +460,23 @@ fn dip(reader: &Reader, text: &[TokenId], number: u64) -> Vec<f64> {
     vec![dip_bound_p(z), normal_p(z), exact, claim(z > 1.513)]
 }
 
+thread_local! {
+    /// Laws of four equal colours, each computed once.
+    static GREATEST: RefCell<MaximalCounts> = RefCell::new(MaximalCounts::new(&[0.25; 4]).unwrap());
+}
+
 fn mpac(reader: &Reader, text: &[TokenId], number: u64) -> Vec<f64> {
     let positions = reader.positions(&reader.colours, text, Start::Fragment, number);
     let distinct = once(&positions);
-    let mut counts = [[0_usize; 4]; 4];
+    let mut counts = [[0_u64; 4]; 4];
     for position in &distinct {
         counts[(position.seed % 4) as usize][(position.a >> 30) as usize] += 1;
     }
-    let best: usize = counts.iter().map(|digit| digit.iter().max().unwrap()).sum();
+    let best: u64 = counts.iter().map(|digit| digit.iter().max().unwrap()).sum();
     let groups = counts.map(|digit| digit.iter().sum());
+    let ours = GREATEST.with_borrow_mut(|laws| laws.sf_ge(best, &groups).unwrap().p());
     let z = z_score(best as f64, distinct.len() as f64, 0.25);
-    vec![normal_p(z), reader.greatest.sf_ge(best, &groups)]
+    vec![normal_p(z), ours]
 }
 
 fn synthid(reader: &Reader, text: &[TokenId], number: u64) -> Vec<f64> {

@@ -1,10 +1,10 @@
 //! One worked number for each peer's statistic, computed: the table of the manual's page on engines.
 
 use touchmark::stats::{
-    LogP, StatsError, binomial_sf_ge, gamma_sf_ge, hypergeometric_sf_ge, two_gamma_sf_ge,
+    LogP, StatsError, binomial_sf_ge, gamma_sf_ge, hypergeometric_sf_ge, maximal_counts_sf_ge,
+    two_gamma_sf_ge,
 };
 
-use super::maximal_counts::MaximalCounts;
 use super::statistics::*;
 
 /// One statistic of a tool on one text, beside the exact tail.
@@ -223,7 +223,7 @@ fn others() -> Result<Vec<Worked>, StatsError> {
                 "25 tokens at each of four digits, the best colours count 40, z = {message:.2}"
             ),
             theirs: normal_p(message),
-            ours: MaximalCounts::new(25, 4).sf_ge(40, &[25; 4]),
+            ours: maximal_counts_sf_ge(40, &[25; 4], &[0.25; 4])?.p(),
             finding: "the message was chosen to fit the text",
         },
     ];

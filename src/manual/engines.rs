@@ -126,6 +126,15 @@
 //!   the model, and torch's CUDA generator is another one: such text cannot be read here. vLLM, SGLang and synthid-text's
 //!   `iv` do not depend on the device.
 //!
+//! A key that a tool takes when it is given none, or that its documentation shows, is everybody's: `profile import`,
+//! `profile lint` and the rows of `detect` say whose it is (15485863 of transformers and lm-watermarking, 42 of vLLM's
+//! documentation, SynthID's demonstration and others). A key of one or two numbers of 64 bits, or of small ones that a table
+//! of SynthID reads one by one, can be searched for in marked text, and is warned of too.
+//!
+//! `touchmark identify` reads a text; token ids, as an engine returns them, are identified with `touchmark detect
+//! --profile all --tokens-field ids FILE.jsonl`, a record `{"ids": [311, 92, ...]}` a line. Ids skip the tokenizer, so nothing is
+//! lost to text that is split otherwise when it is read again; `ids_lost_in_text` counts what would have been.
+//!
 //! A configuration says nothing of sampling: temperature and truncation shape how strong a mark is, and detection does
 //! not need them. `touchmark profile export ID --bundle DIR` writes the profile and its tokenizer, never the key, for who
 //! shall detect with a key that they have.

@@ -98,7 +98,28 @@ impl Kgw {
     }
 }
 
+/// What is the same in every scheme that has `greens()`: a token's evidence is whether it is on the list, and marking by a
+/// bias distorts.
+macro_rules! list_methods {
+    () => {
+        fn streams(&self) -> &[u32] {
+            &[$crate::prf::KEY_A]
+        }
+
+        fn evidence(&self, draw: &$crate::prf::Draw<'_>, token: $crate::tokens::TokenId) -> f64 {
+            self.greens().evidence(draw, token)
+        }
+
+        fn distortion_free(&self) -> bool {
+            false
+        }
+    };
+}
+pub(super) use list_methods;
+
 impl Scheme for Kgw {
+    list_methods!();
+
     fn check(&self) -> Result<(), SpecError> {
         self.greens().check()?;
         check_width(self.context_width)?;
@@ -138,10 +159,6 @@ impl Scheme for Kgw {
         self.delta
     }
 
-    fn streams(&self) -> &[u32] {
-        &[KEY_A]
-    }
-
     fn embed(&self, draw: &Draw<'_>, candidates: &mut Candidates, _: &mut Noise) -> Pick {
         match self.seeding {
             KgwSeeding::SelfAnchored => {
@@ -152,16 +169,8 @@ impl Scheme for Kgw {
         Pick::Sample
     }
 
-    fn evidence(&self, draw: &Draw<'_>, token: TokenId) -> f64 {
-        self.greens().evidence(draw, token)
-    }
-
     fn null(&self, _: u32) -> Null {
         self.greens().null()
-    }
-
-    fn distortion_free(&self) -> bool {
-        false
     }
 
     fn sequence(&self) -> Option<&dyn Sequence> {

@@ -18,11 +18,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::kgw::GreenList;
+use super::kgw::{GreenList, list_methods};
 use super::transformers_kgw::{check_ids, check_lists, null, seeding};
 use super::{Candidates, Draw, Noise, Null, Pick, Scheme, Seeding, SpecError, Stage};
-use crate::prf::{KEY_A, LmPrf, PeerPrf};
-use crate::tokens::TokenId;
+use crate::prf::{LmPrf, PeerPrf};
 
 /// Parameters of `lm-watermarking`; `hash_key` is the key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,6 +107,8 @@ impl LmWatermarking {
 }
 
 impl Scheme for LmWatermarking {
+    list_methods!();
+
     fn check(&self) -> Result<(), SpecError> {
         check_lists(("gamma", self.gamma), ("delta", self.delta))?;
         let least = self.prf_type.least_width();
@@ -135,10 +136,6 @@ impl Scheme for LmWatermarking {
         self.delta
     }
 
-    fn streams(&self) -> &[u32] {
-        &[KEY_A]
-    }
-
     fn embed(&self, draw: &Draw<'_>, candidates: &mut Candidates, _: &mut Noise) -> Pick {
         if self.self_salt {
             self.greens().bias_highest(draw, candidates, Self::SELF_CANDIDATES);
@@ -148,16 +145,8 @@ impl Scheme for LmWatermarking {
         Pick::Sample
     }
 
-    fn evidence(&self, draw: &Draw<'_>, token: TokenId) -> f64 {
-        self.greens().evidence(draw, token)
-    }
-
     fn null(&self, vocab_size: u32) -> Null {
         null(vocab_size, self.gamma)
-    }
-
-    fn distortion_free(&self) -> bool {
-        false
     }
 }
 

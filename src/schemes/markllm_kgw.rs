@@ -8,11 +8,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::kgw::GreenList;
+use super::kgw::{GreenList, list_methods};
 use super::transformers_kgw::{check_ids, check_lists, null, seeding};
 use super::{Candidates, Draw, Noise, Null, Pick, Scheme, Seeding, SpecError, Stage};
-use crate::prf::{KEY_A, MarkLlmPrf, PeerPrf};
-use crate::tokens::TokenId;
+use crate::prf::{MarkLlmPrf, PeerPrf};
 
 /// Parameters of `markllm-kgw`, as in `config/KGW.json`; `hash_key` is the key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,6 +70,8 @@ impl MarkLlmKgw {
 }
 
 impl Scheme for MarkLlmKgw {
+    list_methods!();
+
     fn check(&self) -> Result<(), SpecError> {
         check_lists(("gamma", self.gamma), ("delta", self.delta))?;
         check_ids(self.prefix_length, self.is_own(), 1)
@@ -93,24 +94,12 @@ impl Scheme for MarkLlmKgw {
         self.delta
     }
 
-    fn streams(&self) -> &[u32] {
-        &[KEY_A]
-    }
-
     fn embed(&self, draw: &Draw<'_>, candidates: &mut Candidates, _: &mut Noise) -> Pick {
         self.greens().bias(draw, candidates);
         Pick::Sample
     }
 
-    fn evidence(&self, draw: &Draw<'_>, token: TokenId) -> f64 {
-        self.greens().evidence(draw, token)
-    }
-
     fn null(&self, vocab_size: u32) -> Null {
         null(vocab_size, self.gamma)
-    }
-
-    fn distortion_free(&self) -> bool {
-        false
     }
 }

@@ -7,10 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::kgw::GreenList;
+use super::kgw::{GreenList, list_methods};
 use super::{Candidates, Draw, Noise, Null, Pick, Scheme, Seeding, SpecError, Stage, check_width};
-use crate::prf::KEY_A;
-use crate::tokens::TokenId;
 
 /// Parameters of `sweet`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +41,8 @@ impl Sweet {
 }
 
 impl Scheme for Sweet {
+    list_methods!();
+
     fn check(&self) -> Result<(), SpecError> {
         self.greens().check()?;
         check_width(self.context_width)?;
@@ -71,25 +71,13 @@ impl Scheme for Sweet {
         Stage::RawLogits
     }
 
-    fn streams(&self) -> &[u32] {
-        &[KEY_A]
-    }
-
     fn embed(&self, draw: &Draw<'_>, candidates: &mut Candidates, _: &mut Noise) -> Pick {
         self.greens().bias(draw, candidates);
         Pick::Sample
     }
 
-    fn evidence(&self, draw: &Draw<'_>, token: TokenId) -> f64 {
-        self.greens().evidence(draw, token)
-    }
-
     fn null(&self, _: u32) -> Null {
         self.greens().null()
-    }
-
-    fn distortion_free(&self) -> bool {
-        false
     }
 
     fn entropy_floor(&self) -> Option<f64> {

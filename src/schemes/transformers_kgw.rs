@@ -14,10 +14,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::kgw::GreenList;
+use super::kgw::{GreenList, list_methods};
 use super::{Candidates, Draw, Noise, Null, Pick, Scheme, Seeding, SpecError, Stage};
-use crate::prf::{KEY_A, PeerPrf};
-use crate::tokens::TokenId;
+use crate::prf::PeerPrf;
 
 /// Parameters of `transformers-kgw`, as in `WatermarkingConfig`; `hashing_key` is the key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,6 +74,8 @@ impl TransformersKgw {
 }
 
 impl Scheme for TransformersKgw {
+    list_methods!();
+
     fn check(&self) -> Result<(), SpecError> {
         check_lists(("greenlist_ratio", self.greenlist_ratio), ("bias", self.bias))?;
         check_ids(self.context_width, self.is_self(), 0)
@@ -93,10 +94,6 @@ impl Scheme for TransformersKgw {
         Stage::AfterTruncation
     }
 
-    fn streams(&self) -> &[u32] {
-        &[KEY_A]
-    }
-
     fn embed(&self, draw: &Draw<'_>, candidates: &mut Candidates, _: &mut Noise) -> Pick {
         if self.is_self() {
             self.greens().bias_highest(draw, candidates, Self::SELF_CANDIDATES);
@@ -106,16 +103,8 @@ impl Scheme for TransformersKgw {
         Pick::Sample
     }
 
-    fn evidence(&self, draw: &Draw<'_>, token: TokenId) -> f64 {
-        self.greens().evidence(draw, token)
-    }
-
     fn null(&self, vocab_size: u32) -> Null {
         null(vocab_size, self.greenlist_ratio)
-    }
-
-    fn distortion_free(&self) -> bool {
-        false
     }
 }
 

@@ -7,10 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::kgw::GreenList;
+use super::kgw::{GreenList, list_methods};
 use super::{Candidates, Draw, Noise, Null, Pick, Scheme, Seeding, SpecError, Stage};
-use crate::prf::KEY_A;
-use crate::tokens::TokenId;
 
 /// Parameters of `unigram`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +42,8 @@ impl Unigram {
 }
 
 impl Scheme for Unigram {
+    list_methods!();
+
     fn check(&self) -> Result<(), SpecError> {
         self.greens().check()
     }
@@ -64,24 +64,12 @@ impl Scheme for Unigram {
         self.delta
     }
 
-    fn streams(&self) -> &[u32] {
-        &[KEY_A]
-    }
-
     fn embed(&self, draw: &Draw<'_>, candidates: &mut Candidates, _: &mut Noise) -> Pick {
         self.greens().bias(draw, candidates);
         Pick::Sample
     }
 
-    fn evidence(&self, draw: &Draw<'_>, token: TokenId) -> f64 {
-        self.greens().evidence(draw, token)
-    }
-
     fn null(&self, _: u32) -> Null {
         self.greens().null()
-    }
-
-    fn distortion_free(&self) -> bool {
-        false
     }
 }

@@ -15,10 +15,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::kgw::GreenList;
+use super::kgw::{GreenList, list_methods};
 use super::{Candidates, Draw, Noise, Null, Pick, Scheme, Seeding, SpecError, Stage};
-use crate::prf::{KEY_A, PeerPrf};
-use crate::tokens::TokenId;
+use crate::prf::PeerPrf;
 
 /// Parameters of `unigram-watermark`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +46,8 @@ impl UnigramWatermark {
 }
 
 impl Scheme for UnigramWatermark {
+    list_methods!();
+
     fn check(&self) -> Result<(), SpecError> {
         self.greens().check()
     }
@@ -67,25 +68,13 @@ impl Scheme for UnigramWatermark {
         self.strength
     }
 
-    fn streams(&self) -> &[u32] {
-        &[KEY_A]
-    }
-
     fn embed(&self, draw: &Draw<'_>, candidates: &mut Candidates, _: &mut Noise) -> Pick {
         self.greens().bias(draw, candidates);
         Pick::Sample
     }
 
-    fn evidence(&self, draw: &Draw<'_>, token: TokenId) -> f64 {
-        self.greens().evidence(draw, token)
-    }
-
     fn null(&self, vocab_size: u32) -> Null {
         let marked = PeerPrf::list_size(self.fraction, vocab_size);
         Null::Hypergeometric { population: vocab_size, marked }
-    }
-
-    fn distortion_free(&self) -> bool {
-        false
     }
 }

@@ -1,5 +1,6 @@
 //! Sums of the largest counts of multinomials: the null of messages that are decoded before they are tested.
 
+use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 
 use super::binomial::binomial_sf_ge;
@@ -24,27 +25,53 @@ use super::special::{deviance, ln_1m_exp, ln_add_exp, stirling_error};
 /// [`StatsError::NotProbability`] for a colour, or their sum, that is none; [`StatsError::Empty`] for no colour;
 /// [`StatsError::TooManyTerms`] where a binomial tail has them.
 pub fn maximal_counts_sf_ge(k: u64, trials: &[u64], colours: &[f64]) -> Result<LogP, StatsError> {
-    if colours.is_empty() {
-        return Err(StatsError::Empty { name: "colours" });
+    MaximalCounts::new(colours)?.sf_ge(k, trials)
+}
+
+/// [`maximal_counts_sf_ge`] for many sums of the same colours: the law of each number of draws is computed once.
+pub struct MaximalCounts {
+    colours: Vec<f64>,
+    laws: BTreeMap<u64, Maximum>,
+}
+
+impl MaximalCounts {
+    /// For colours of these probabilities.
+    ///
+    /// # Errors
+    /// As for [`maximal_counts_sf_ge`].
+    pub fn new(colours: &[f64]) -> Result<Self, StatsError> {
+        if colours.is_empty() {
+            return Err(StatsError::Empty { name: "colours" });
+        }
+        for &colour in colours {
+            probability("colour", colour)?;
+        }
+        let all: f64 = colours.iter().sum();
+        // A sum of fractions of one whole may pass it by rounding.
+        probability("sum of colours", if all < 1.0 + 1e-12 { all.min(1.0) } else { all })?;
+        Ok(Self { colours: colours.to_vec(), laws: BTreeMap::new() })
     }
-    for &colour in colours {
-        probability("colour", colour)?;
+
+    /// P(Σ_i M_i ≥ k) for `trials[i]` draws each.
+    ///
+    /// # Errors
+    /// As for [`maximal_counts_sf_ge`].
+    pub fn sf_ge(&mut self, k: u64, trials: &[u64]) -> Result<LogP, StatsError> {
+        if k > trials.iter().sum() {
+            return Ok(LogP::ZERO);
+        }
+        for &n in trials.iter().filter(|&&n| n > 0) {
+            if !self.laws.contains_key(&n) {
+                self.laws.insert(n, Maximum::new(n, &self.colours)?);
+            }
+        }
+        let laws: Vec<&Maximum> = trials.iter().filter_map(|n| self.laws.get(n)).collect();
+        if k <= laws.iter().map(|law| law.first).sum() {
+            return Ok(LogP::ONE);
+        }
+        let tilt = tilt(k as f64, &laws);
+        Ok(LogP::from_tail(ln_sum_tail(k, &laws, tilt)))
     }
-    let all: f64 = colours.iter().sum();
-    // A sum of fractions of one whole may pass it by rounding.
-    probability("sum of colours", if all < 1.0 + 1e-12 { all.min(1.0) } else { all })?;
-    if k > trials.iter().sum() {
-        return Ok(LogP::ZERO);
-    }
-    let mut laws = Vec::with_capacity(trials.len());
-    for &n in trials.iter().filter(|&&n| n > 0) {
-        laws.push(Maximum::new(n, colours)?);
-    }
-    if k <= laws.iter().map(|law| law.first).sum() {
-        return Ok(LogP::ONE);
-    }
-    let tilt = tilt(k as f64, &laws);
-    Ok(LogP::from_tail(ln_sum_tail(k, &laws, tilt)))
 }
 
 /// Law of the largest count: ln P(M = first + i).
@@ -174,7 +201,7 @@ fn convolved(a: &[f64], b: &[f64]) -> Vec<f64> {
 }
 
 /// θ ≥ 0 under which the tilted laws' means add up to k, as nearly as is useful.
-fn tilt(k: f64, laws: &[Maximum]) -> f64 {
+fn tilt(k: f64, laws: &[&Maximum]) -> f64 {
     let mean = |tilt: f64| laws.iter().map(|law| law.tilted(tilt).1).sum::<f64>();
     let (mut low, mut high) = (0.0, GREATEST_TILT);
     if mean(low) >= k {
@@ -188,7 +215,7 @@ fn tilt(k: f64, laws: &[Maximum]) -> f64 {
 }
 
 /// ln P(Σ M ≥ k), from the convolution of the tilted laws.
-fn ln_sum_tail(k: u64, laws: &[Maximum], tilt: f64) -> f64 {
+fn ln_sum_tail(k: u64, laws: &[&Maximum], tilt: f64) -> f64 {
     let (mut first, mut ln_scale, mut sum) = (0, -tilt * k as f64, vec![1.0]);
     for law in laws {
         let (ln_total, _) = law.tilted(tilt);

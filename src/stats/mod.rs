@@ -46,7 +46,7 @@ pub use hypergeometric::hypergeometric_sf_ge;
 pub use interval::{Interval, clopper_pearson};
 pub use ks::{Ks, ks_uniform, ks_valid};
 pub use logp::LogP;
-pub use maximal_counts::maximal_counts_sf_ge;
+pub use maximal_counts::{MaximalCounts, maximal_counts_sf_ge};
 pub use normal::normal_sf_ge;
 pub use permutation::{permutation_p, randomised_p};
 pub use power::Alternative;

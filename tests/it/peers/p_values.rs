@@ -3,14 +3,11 @@
 //! The formulas are those of `experiments/peer_p_values`; here they meet the tools' own answers, and the exact values of the
 //! table meet plain sums and integrals that share no code with `stats`.
 
-#[path = "../../../experiments/peer_p_values/maximal_counts.rs"]
-mod maximal_counts;
 #[path = "../../../experiments/peer_p_values/statistics.rs"]
 mod statistics;
 #[path = "../../../experiments/peer_p_values/worked.rs"]
 mod worked;
 
-use maximal_counts::MaximalCounts;
 use statistics::*;
 use worked::{Worked, rows, short, table};
 
@@ -87,31 +84,6 @@ fn the_best_window_is_the_best_of_all() {
     };
     let best = windows.map(z).fold(f64::NEG_INFINITY, f64::max);
     assert_near(greatest_window_z(&green, 0.25), best, 1e-12);
-}
-
-/// Small cases by counting every outcome.
-#[test]
-fn greatest_counts_are_counted_right() {
-    let counts = MaximalCounts::new(7, 3);
-    let outcomes = |balls: u32| {
-        let mut by_greatest = [0_f64; 8];
-        for outcome in 0..3_usize.pow(balls) {
-            let mut cells = [0; 3];
-            let mut rest = outcome;
-            for _ in 0..balls {
-                cells[rest % 3] += 1;
-                rest /= 3;
-            }
-            by_greatest[*cells.iter().max().unwrap()] += 1.0 / 3_f64.powi(balls as i32);
-        }
-        by_greatest
-    };
-    let (seven, four) = (outcomes(7), outcomes(4));
-    for sum in 0..=11 {
-        let pairs = (0..8).flat_map(|a| (0..8).map(move |b| (a, b)));
-        let plain: f64 = pairs.filter(|(a, b)| a + b >= sum).map(|(a, b)| seven[a] * four[b]).sum();
-        assert!((counts.sf_ge(sum, &[7, 4]) - plain).abs() < 1e-12, "{sum}");
-    }
 }
 
 /// The exact column again, by plain means.
