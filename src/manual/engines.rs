@@ -98,6 +98,18 @@
 //! never the oldest id. The detector counts every new context all the same: of 16 human texts of 200 tokens under 2,000 keys each
 //! 2.6 % had p ≤ 0.01 and 0.43 % p ≤ 0.001. Here a pair of seed and token counts once.
 //!
+//! ## MarkLLM: EXP
+//!
+//! `markllm-exp` with the function `markllm-exp-torch-cpu` is `EXP` of the package markllm 0.1.5; its key is `hash_key`, of whose
+//! products 32 bits count. V is `vocab_size` of the tool's `TransformersConfig`, by which seeds are reduced and numbers drawn. Its
+//! numbers come of torch's CPU generator wherever the model runs, so all its texts can be read. It samples at temperature 1;
+//! any `top_k` but 0 stops it with a RuntimeError.
+//!
+//! A seed is the key times the product of four ids modulo V. The product is 0 after any id 0, and wherever V divides it: such
+//! positions have the same numbers under every key and do not count here. Of even ids a product has many factors of two, and a V
+//! such as 50,272 has five, so seeds recur more often than contexts do. The tool's p is the gamma tail, which is right for positions
+//! that differ; it counts repeats each time.
+//!
 //! ## Importing
 //!
 //! `touchmark profile import --for TOOL FILE --tokenizer PATH` makes a profile of a tool's own configuration and keeps its

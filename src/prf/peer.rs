@@ -2,8 +2,10 @@
 
 use crate::keys::Key;
 use crate::prf::lm_watermarking::{LmPrf, LmWatermarking};
+use crate::prf::markllm_exp::MarkLlmExp;
 use crate::prf::markllm_kgw::{MarkLlmKgw, MarkLlmPrf};
 use crate::prf::torch_lists::{Lists, TorchLists};
+use crate::prf::torch_uniforms::TorchUniforms;
 use crate::prf::transformers_kgw::TransformersKgw;
 use crate::prf::{
     MpacSeeding, PrfVariant, Rows, SbwSeeding, SeedId, dip, key_sequence, mpac, murmur, numpy,
@@ -290,6 +292,11 @@ pub enum PeerPrf {
         /// h, ids of prompt and output.
         width: usize,
     },
+    /// Numbers of MarkLLM's EXP.
+    MarkLlmExp {
+        /// How many ids are read.
+        width: usize,
+    },
     /// Of vLLM's pull request 56859.
     VllmSbw {
         /// h, ids of the output, padded with −1.
@@ -320,6 +327,7 @@ impl PeerPrf {
             Self::LmWatermarking { .. } => PrfVariant::LmWatermarking,
             Self::MarkLlmKgw { .. } => PrfVariant::MarkLlmKgw,
             Self::TextSeal { .. } => PrfVariant::TextSealV1,
+            Self::MarkLlmExp { .. } => PrfVariant::MarkLlmExp,
             Self::VllmSbw { .. } => PrfVariant::VllmSbw,
         }
     }
@@ -336,7 +344,8 @@ impl PeerPrf {
             | Self::KeySequence { .. }
             | Self::TransformersKgw { .. }
             | Self::LmWatermarking { .. }
-            | Self::MarkLlmKgw { .. } => 1,
+            | Self::MarkLlmKgw { .. }
+            | Self::MarkLlmExp { .. } => 1,
         }
     }
 
@@ -370,7 +379,9 @@ impl PeerPrf {
             | Self::LmWatermarking { width, self_salt: own, .. } => {
                 Frame::with_prompt(width.saturating_sub(usize::from(own)))
             }
-            Self::MarkLlmKgw { width, .. } => Frame::with_prompt(width),
+            Self::MarkLlmKgw { width, .. } | Self::MarkLlmExp { width } => {
+                Frame::with_prompt(width)
+            }
             Self::TextSeal { width } => Frame { width, least: width, before: Before::Prompt },
         }
     }
@@ -447,6 +458,9 @@ impl PeerPrf {
                 let lists = Lists::first(vocab_size, gamma)?;
                 let seeds = MarkLlmKgw::new(numbers[0], function, own, vocab_size);
                 Box::new(TorchLists::new(seeds, before_own(own)?, lists))
+            }
+            Self::MarkLlmExp { .. } => {
+                Box::new(TorchUniforms::new(MarkLlmExp::new(numbers[0], vocab_size), vocab_size))
             }
             Self::TextSeal { .. } => Box::new(textseal::TextSeal::new(numbers[0])),
             Self::VllmSbw { width, seeding } => Box::new(sbw::Sbw::new(numbers[0], seeding, width)),

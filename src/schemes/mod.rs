@@ -14,6 +14,7 @@ mod gumbel;
 mod kgw;
 mod kuditipudi;
 mod lm_watermarking;
+mod markllm_exp;
 mod markllm_kgw;
 mod mpac;
 mod sequence;
@@ -42,6 +43,7 @@ pub use gumbel::Gumbel;
 pub use kgw::{Kgw, KgwSeeding};
 pub use kuditipudi::{Kuditipudi, Method};
 pub use lm_watermarking::LmWatermarking;
+pub use markllm_exp::MarkLlmExp;
 pub use markllm_kgw::{MarkLlmKgw, WindowScheme};
 pub use mpac::{Mpac, MpacSeeds};
 pub use sequence::{Digit, Judgement, Message, Noted, Sequence, TextLaw};
@@ -128,6 +130,8 @@ schemes! {
     MarkLlmKgw = "markllm-kgw",
     /// TextSeal's exponential minimum sampling and green lists.
     TextSeal = "textseal",
+    /// MarkLLM's exponential minimum sampling.
+    MarkLlmExp = "markllm-exp",
     /// Green lists of vLLM's pull request 56859, which no release has.
     VllmSbw = "vllm-sbw",
 }

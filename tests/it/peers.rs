@@ -6,6 +6,7 @@ mod dip;
 mod extra;
 mod kgw;
 mod kuditipudi;
+mod markllm_exp;
 mod mpac;
 mod p_values;
 mod sglang;
