@@ -110,6 +110,22 @@
 //! such as 50,272 has five, so seeds recur more often than contexts do. The tool's p is the gamma tail, which is right for positions
 //! that differ; it counts repeats each time.
 //!
+//! ## three_bricks
+//!
+//! `three-bricks` with the function `three-bricks-torch-cpu` is facebookresearch/three_bricks with `--method openai` or `maryland`
+//! and `--seeding hash`, its default. Parameters have the names of its command line, where `--hash_key` is a factor and no secret;
+//! the key is `--seed`, a negative one modulo 2⁶⁴−1. Its generator is torch's on the CPU wherever the model runs. V is the size of
+//! the tokenizer; only the generator of `maryland` takes the width of the logits, so of a model whose logits are wider its detector
+//! reads other lists than were written. Keys are weak: 0 by default, and of neighbouring ones see the function's page.
+//!
+//! The seedings `additive`, `skip` and `min` go through `randperm(1000003)` from torch's global generator, which generator and
+//! detector each draw anew: their own detector cannot find them, and nobody can here.
+//!
+//! `openai` and `maryland` have right p-values for one payload with `--scoring_method v2`; without it repeats count each time.
+//! `openaiz` and `marylandz` are normal tails. A payload is a parameter here: `payload = m` reads m alone, and a text of unknown
+//! payload takes a profile for each, every look paid for. The tool's 1 − (1 − p)^M takes the scores of M payloads for
+//! independent.
+//!
 //! ## Importing
 //!
 //! `touchmark profile import --for TOOL FILE --tokenizer PATH` makes a profile of a tool's own configuration and keeps its

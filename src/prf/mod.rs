@@ -29,6 +29,7 @@ mod synthid_iv;
 mod synthid_mix;
 mod synthid_table;
 mod textseal;
+mod three_bricks;
 mod torch_lists;
 mod torch_uniforms;
 mod transformers_kgw;
@@ -102,6 +103,9 @@ pub enum PrfVariant {
     /// Numbers of MarkLLM's EXP, drawn by torch's CPU generator.
     #[serde(rename = "markllm-exp-torch-cpu")]
     MarkLlmExp,
+    /// Numbers and lists of three_bricks with its `hash` seeding, drawn by torch's CPU generator.
+    #[serde(rename = "three-bricks-torch-cpu")]
+    ThreeBricks,
     /// SBW as vLLM's pull request 56859 has it, commit d6d2f2c; no release does.
     #[serde(rename = "vllm-sbw-pr56859")]
     VllmSbw,
@@ -125,6 +129,7 @@ impl PrfVariant {
             Self::MarkLlmKgw => "markllm-kgw-torch-cpu",
             Self::TextSealV1 => "textseal-v1",
             Self::MarkLlmExp => "markllm-exp-torch-cpu",
+            Self::ThreeBricks => "three-bricks-torch-cpu",
             Self::VllmSbw => "vllm-sbw-pr56859",
         }
     }

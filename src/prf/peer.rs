@@ -4,6 +4,7 @@ use crate::keys::Key;
 use crate::prf::lm_watermarking::{LmPrf, LmWatermarking};
 use crate::prf::markllm_exp::MarkLlmExp;
 use crate::prf::markllm_kgw::{MarkLlmKgw, MarkLlmPrf};
+use crate::prf::three_bricks::{Shifted, ThreeBricks};
 use crate::prf::torch_lists::{Lists, TorchLists};
 use crate::prf::torch_uniforms::TorchUniforms;
 use crate::prf::transformers_kgw::TransformersKgw;
@@ -297,6 +298,17 @@ pub enum PeerPrf {
         /// How many ids are read.
         width: usize,
     },
+    /// Of three_bricks: numbers, or lists.
+    ThreeBricks {
+        /// How many ids are read.
+        width: usize,
+        /// What seeds are multiplied by.
+        salt: u32,
+        /// How far the vocabulary is shifted.
+        payload: u32,
+        /// The share of the vocabulary on a list, of lists.
+        lists: Option<f64>,
+    },
     /// Of vLLM's pull request 56859.
     VllmSbw {
         /// h, ids of the output, padded with −1.
@@ -328,6 +340,7 @@ impl PeerPrf {
             Self::MarkLlmKgw { .. } => PrfVariant::MarkLlmKgw,
             Self::TextSeal { .. } => PrfVariant::TextSealV1,
             Self::MarkLlmExp { .. } => PrfVariant::MarkLlmExp,
+            Self::ThreeBricks { .. } => PrfVariant::ThreeBricks,
             Self::VllmSbw { .. } => PrfVariant::VllmSbw,
         }
     }
@@ -345,7 +358,8 @@ impl PeerPrf {
             | Self::TransformersKgw { .. }
             | Self::LmWatermarking { .. }
             | Self::MarkLlmKgw { .. }
-            | Self::MarkLlmExp { .. } => 1,
+            | Self::MarkLlmExp { .. }
+            | Self::ThreeBricks { .. } => 1,
         }
     }
 
@@ -379,9 +393,9 @@ impl PeerPrf {
             | Self::LmWatermarking { width, self_salt: own, .. } => {
                 Frame::with_prompt(width.saturating_sub(usize::from(own)))
             }
-            Self::MarkLlmKgw { width, .. } | Self::MarkLlmExp { width } => {
-                Frame::with_prompt(width)
-            }
+            Self::MarkLlmKgw { width, .. }
+            | Self::MarkLlmExp { width }
+            | Self::ThreeBricks { width, .. } => Frame::with_prompt(width),
             Self::TextSeal { width } => Frame { width, least: width, before: Before::Prompt },
         }
     }
@@ -461,6 +475,15 @@ impl PeerPrf {
             }
             Self::MarkLlmExp { .. } => {
                 Box::new(TorchUniforms::new(MarkLlmExp::new(numbers[0], vocab_size), vocab_size))
+            }
+            Self::ThreeBricks { salt, payload, lists, .. } => {
+                let seeds = ThreeBricks::new(numbers[0], salt);
+                if let Some(gamma) = lists {
+                    let lists = TorchLists::new(seeds, None, Lists::first(vocab_size, gamma)?);
+                    return Ok(Box::new(Shifted::new(lists, payload, vocab_size)));
+                }
+                let uniforms = TorchUniforms::new(seeds, vocab_size);
+                Box::new(Shifted::new(uniforms, payload, vocab_size))
             }
             Self::TextSeal { .. } => Box::new(textseal::TextSeal::new(numbers[0])),
             Self::VllmSbw { width, seeding } => Box::new(sbw::Sbw::new(numbers[0], seeding, width)),

@@ -23,6 +23,7 @@ mod sweet;
 mod synthid;
 mod synthid_text;
 mod textseal;
+mod three_bricks;
 mod transformers_kgw;
 mod unigram;
 mod unigram_watermark;
@@ -52,6 +53,7 @@ pub use sweet::Sweet;
 pub use synthid::{SynthId, Weighting};
 pub use synthid_text::{SynthIdHash, SynthIdText};
 pub use textseal::{TextSeal, TextSealMethod};
+pub use three_bricks::{ThreeBricks, ThreeBricksMethod};
 pub use transformers_kgw::{SeedingScheme, TransformersKgw};
 pub use unigram::Unigram;
 pub use unigram_watermark::UnigramWatermark;
@@ -132,6 +134,8 @@ schemes! {
     TextSeal = "textseal",
     /// MarkLLM's exponential minimum sampling.
     MarkLlmExp = "markllm-exp",
+    /// Exponential minimum sampling and green lists of three_bricks.
+    ThreeBricks = "three-bricks",
     /// Green lists of vLLM's pull request 56859, which no release has.
     VllmSbw = "vllm-sbw",
 }

@@ -12,6 +12,7 @@ mod p_values;
 mod sglang;
 mod synthid;
 mod textseal;
+mod three_bricks;
 mod unigram;
 mod vllm;
 mod vllm_sbw;
