@@ -123,8 +123,8 @@
 //!
 //! `openai` and `maryland` have right p-values for one payload with `--scoring_method v2`; without it repeats count each time.
 //! `openaiz` and `marylandz` are normal tails. A payload is a parameter here: `payload = m` reads m alone, and a text of unknown
-//! payload takes a profile for each, every look paid for. The tool's 1 − (1 − p)^M takes the scores of M payloads for
-//! independent.
+//! payload takes a profile for each, every look paid for. The tool takes M·p for M payloads below 1e-5, and above it
+//! 1 − (1 − p)^M, as if their scores were independent.
 //!
 //! ## Importing
 //!

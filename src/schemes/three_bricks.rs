@@ -10,7 +10,7 @@
 //!
 //! Evidence of `openai` is the tool's −ln(1 − u), at most 16.64, whose law on 2²⁴ levels is below Exp(1): the tail is an upper
 //! bound. Evidence of `maryland` is 1 for a green token. One payload is read, as one key; for p over several every payload is
-//! one look to pay for, where the tool's 1 − (1 − p)^M takes them for independent.
+//! one look to pay for (the tool: M·p below 1e-5, else 1 − (1 − p)^M).
 //!
 //! The tool scores from the second token after the first whole context on, and dedupes only when asked (`--scoring_method v1`,
 //! `v2`); here the token right after the first context counts too.
