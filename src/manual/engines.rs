@@ -98,6 +98,34 @@
 //! never the oldest id. The detector counts every new context all the same: of 16 human texts of 200 tokens under 2,000 keys each
 //! 2.6 % had p ≤ 0.01 and 0.43 % p ≤ 0.001. Here a pair of seed and token counts once.
 //!
+//! ## MarkLLM: EXP
+//!
+//! `markllm-exp` with the function `markllm-exp-torch-cpu` is `EXP` of the package markllm 0.1.5; its key is `hash_key`, of whose
+//! products 32 bits count. V is `vocab_size` of the tool's `TransformersConfig`, by which seeds are reduced and numbers drawn. Its
+//! numbers come of torch's CPU generator wherever the model runs, so all its texts can be read. It samples at temperature 1;
+//! any `top_k` but 0 stops it with a RuntimeError.
+//!
+//! A seed is the key times the product of four ids modulo V. The product is 0 after any id 0, and wherever V divides it: such
+//! positions have the same numbers under every key and do not count here. Of even ids a product has many factors of two, and a V
+//! such as 50,272 has five, so seeds recur more often than contexts do. The tool's p is the gamma tail, which is right for positions
+//! that differ; it counts repeats each time.
+//!
+//! ## three_bricks
+//!
+//! `three-bricks` with the function `three-bricks-torch-cpu` is facebookresearch/three_bricks with `--method openai` or `maryland`
+//! and `--seeding hash`, its default. Parameters have the names of its command line, where `--hash_key` is a factor and no secret;
+//! the key is `--seed`, a negative one modulo 2⁶⁴−1. Its generator is torch's on the CPU wherever the model runs. V is the size of
+//! the tokenizer; only the generator of `maryland` takes the width of the logits, so of a model whose logits are wider its detector
+//! reads other lists than were written. Keys are weak: 0 by default, and of neighbouring ones see the function's page.
+//!
+//! The seedings `additive`, `skip` and `min` go through `randperm(1000003)` from torch's global generator, which generator and
+//! detector each draw anew: their own detector cannot find them, and nobody can here.
+//!
+//! `openai` and `maryland` have right p-values for one payload with `--scoring_method v2`; without it repeats count each time.
+//! `openaiz` and `marylandz` are normal tails. A payload is a parameter here: `payload = m` reads m alone, and a text of unknown
+//! payload takes a profile for each, every look paid for. The tool takes M·p for M payloads below 1e-5, and above it
+//! 1 − (1 − p)^M, as if their scores were independent.
+//!
 //! ## Importing
 //!
 //! `touchmark profile import --for TOOL FILE --tokenizer PATH` makes a profile of a tool's own configuration and keeps its

@@ -37,7 +37,7 @@
 //!
 //! `philox4x32-10-v1`, `sglang-murmur3-v1`, `synthid-table`, `synthid-iv`, `transformers-kgw-torch-cpu`,
 //! `lm-watermarking-torch-cpu`, `markllm-kgw-torch-cpu`, `textseal-v1`, `numpy-shuffle-v1`, `mpac-v1`, `dip-v1`,
-//! `key-sequence-v1` and `vllm-sbw-pr56859` are described where they are written, in `src/prf/`; each is held to vectors that the other engine's
+//! `key-sequence-v1`, `markllm-exp-torch-cpu`, `three-bricks-torch-cpu` and `vllm-sbw-pr56859` are described where they are written, in `src/prf/`; each is held to vectors that the other engine's
 //! own code made. What they are worth is on the page on [`engines`](crate::manual::engines).
 //!
 //! ## Profile

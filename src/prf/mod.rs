@@ -14,6 +14,7 @@ mod key_sequence;
 mod lanes;
 mod lcg;
 mod lm_watermarking;
+mod markllm_exp;
 mod markllm_kgw;
 mod mpac;
 mod mt19937;
@@ -28,7 +29,9 @@ mod synthid_iv;
 mod synthid_mix;
 mod synthid_table;
 mod textseal;
+mod three_bricks;
 mod torch_lists;
+mod torch_uniforms;
 mod transformers_kgw;
 mod vectors;
 
@@ -99,6 +102,12 @@ pub enum PrfVariant {
     /// TextSeal 0.0.5's hash, of 8,191 levels.
     #[serde(rename = "textseal-v1")]
     TextSealV1,
+    /// Numbers of MarkLLM's EXP, drawn by torch's CPU generator.
+    #[serde(rename = "markllm-exp-torch-cpu")]
+    MarkLlmExp,
+    /// Numbers and lists of three_bricks with its `hash` seeding, drawn by torch's CPU generator.
+    #[serde(rename = "three-bricks-torch-cpu")]
+    ThreeBricks,
     /// SBW as vLLM's pull request 56859 has it, commit d6d2f2c; no release does.
     #[serde(rename = "vllm-sbw-pr56859")]
     VllmSbw,
@@ -121,6 +130,8 @@ impl PrfVariant {
             Self::LmWatermarking => "lm-watermarking-torch-cpu",
             Self::MarkLlmKgw => "markllm-kgw-torch-cpu",
             Self::TextSealV1 => "textseal-v1",
+            Self::MarkLlmExp => "markllm-exp-torch-cpu",
+            Self::ThreeBricks => "three-bricks-torch-cpu",
             Self::VllmSbw => "vllm-sbw-pr56859",
         }
     }

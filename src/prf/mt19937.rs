@@ -56,11 +56,18 @@ impl Mt19937 {
 
     fn twist(&mut self) {
         let state = &mut self.state;
-        for i in 0..N {
-            let joined = state[i] & 0x8000_0000 | state[(i + 1) % N] & 0x7FFF_FFFF;
-            let odd = if joined & 1 == 1 { TWIST } else { 0 };
-            state[i] = state[(i + M) % N] ^ joined >> 1 ^ odd;
+        let next = |this: u32, after: u32, far: u32| {
+            let joined = this & 0x8000_0000 | after & 0x7FFF_FFFF;
+            far ^ joined >> 1 ^ (joined & 1).wrapping_neg() & TWIST
+        };
+        // Three loops, for which no index needs a remainder.
+        for i in 0..N - M {
+            state[i] = next(state[i], state[i + 1], state[i + M]);
         }
+        for i in N - M..N - 1 {
+            state[i] = next(state[i], state[i + 1], state[i + M - N]);
+        }
+        state[N - 1] = next(state[N - 1], state[0], state[M - 1]);
         self.next = 0;
     }
 
@@ -74,6 +81,16 @@ impl Mt19937 {
         word ^= word << 7 & 0x9D2C_5680;
         word ^= word << 15 & 0xEFC6_0000;
         word ^ word >> 18
+    }
+
+    /// Passes over words.
+    pub(super) fn skip(&mut self, count: u32) {
+        let mut left = count as usize;
+        while left > N - self.next {
+            left -= N - self.next;
+            self.twist();
+        }
+        self.next += left;
     }
 
     /// One of `rand`'s floats, times 2²⁴.
@@ -159,6 +176,18 @@ mod tests {
             Mt19937::new(4_057_296_106).prefix(50_257, 8),
             [47_375, 29_106, 18_490, 7_127, 43_201, 8_728, 4_306, 32_882]
         );
+    }
+
+    #[test]
+    fn skipping_is_drawing() {
+        for count in [0, 1, 623, 624, 625, 1247, 1248, 1249, 5000] {
+            let (mut skipped, mut drawn) = (Mt19937::new(7), Mt19937::new(7));
+            for _twice in 0..2 {
+                skipped.skip(count);
+                (0..count).for_each(|_| _ = drawn.word());
+                assert_eq!(skipped.word(), drawn.word(), "{count}");
+            }
+        }
     }
 
     #[test]

@@ -2,8 +2,11 @@
 
 use crate::keys::Key;
 use crate::prf::lm_watermarking::{LmPrf, LmWatermarking};
+use crate::prf::markllm_exp::MarkLlmExp;
 use crate::prf::markllm_kgw::{MarkLlmKgw, MarkLlmPrf};
+use crate::prf::three_bricks::{Shifted, ThreeBricks};
 use crate::prf::torch_lists::{Lists, TorchLists};
+use crate::prf::torch_uniforms::TorchUniforms;
 use crate::prf::transformers_kgw::TransformersKgw;
 use crate::prf::{
     MpacSeeding, PrfVariant, Rows, SbwSeeding, SeedId, dip, key_sequence, mpac, murmur, numpy,
@@ -290,6 +293,22 @@ pub enum PeerPrf {
         /// h, ids of prompt and output.
         width: usize,
     },
+    /// Numbers of MarkLLM's EXP.
+    MarkLlmExp {
+        /// How many ids are read.
+        width: usize,
+    },
+    /// Of three_bricks: numbers, or lists.
+    ThreeBricks {
+        /// How many ids are read.
+        width: usize,
+        /// What seeds are multiplied by.
+        salt: u32,
+        /// How far the vocabulary is shifted.
+        payload: u32,
+        /// The share of the vocabulary on a list, of lists.
+        lists: Option<f64>,
+    },
     /// Of vLLM's pull request 56859.
     VllmSbw {
         /// h, ids of the output, padded with −1.
@@ -320,6 +339,8 @@ impl PeerPrf {
             Self::LmWatermarking { .. } => PrfVariant::LmWatermarking,
             Self::MarkLlmKgw { .. } => PrfVariant::MarkLlmKgw,
             Self::TextSeal { .. } => PrfVariant::TextSealV1,
+            Self::MarkLlmExp { .. } => PrfVariant::MarkLlmExp,
+            Self::ThreeBricks { .. } => PrfVariant::ThreeBricks,
             Self::VllmSbw { .. } => PrfVariant::VllmSbw,
         }
     }
@@ -336,7 +357,9 @@ impl PeerPrf {
             | Self::KeySequence { .. }
             | Self::TransformersKgw { .. }
             | Self::LmWatermarking { .. }
-            | Self::MarkLlmKgw { .. } => 1,
+            | Self::MarkLlmKgw { .. }
+            | Self::MarkLlmExp { .. }
+            | Self::ThreeBricks { .. } => 1,
         }
     }
 
@@ -370,7 +393,9 @@ impl PeerPrf {
             | Self::LmWatermarking { width, self_salt: own, .. } => {
                 Frame::with_prompt(width.saturating_sub(usize::from(own)))
             }
-            Self::MarkLlmKgw { width, .. } => Frame::with_prompt(width),
+            Self::MarkLlmKgw { width, .. }
+            | Self::MarkLlmExp { width }
+            | Self::ThreeBricks { width, .. } => Frame::with_prompt(width),
             Self::TextSeal { width } => Frame { width, least: width, before: Before::Prompt },
         }
     }
@@ -447,6 +472,18 @@ impl PeerPrf {
                 let lists = Lists::first(vocab_size, gamma)?;
                 let seeds = MarkLlmKgw::new(numbers[0], function, own, vocab_size);
                 Box::new(TorchLists::new(seeds, before_own(own)?, lists))
+            }
+            Self::MarkLlmExp { .. } => {
+                Box::new(TorchUniforms::new(MarkLlmExp::new(numbers[0], vocab_size), vocab_size))
+            }
+            Self::ThreeBricks { salt, payload, lists, .. } => {
+                let seeds = ThreeBricks::new(numbers[0], salt);
+                if let Some(gamma) = lists {
+                    let lists = TorchLists::new(seeds, None, Lists::first(vocab_size, gamma)?);
+                    return Ok(Box::new(Shifted::new(lists, payload, vocab_size)));
+                }
+                let uniforms = TorchUniforms::new(seeds, vocab_size);
+                Box::new(Shifted::new(uniforms, payload, vocab_size))
             }
             Self::TextSeal { .. } => Box::new(textseal::TextSeal::new(numbers[0])),
             Self::VllmSbw { width, seeding } => Box::new(sbw::Sbw::new(numbers[0], seeding, width)),

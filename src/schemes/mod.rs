@@ -14,6 +14,7 @@ mod gumbel;
 mod kgw;
 mod kuditipudi;
 mod lm_watermarking;
+mod markllm_exp;
 mod markllm_kgw;
 mod mpac;
 mod payload;
@@ -23,6 +24,7 @@ mod sweet;
 mod synthid;
 mod synthid_text;
 mod textseal;
+mod three_bricks;
 mod transformers_kgw;
 mod unigram;
 mod unigram_watermark;
@@ -44,6 +46,7 @@ pub use gumbel::Gumbel;
 pub use kgw::{Kgw, KgwSeeding};
 pub use kuditipudi::{Kuditipudi, Method};
 pub use lm_watermarking::LmWatermarking;
+pub use markllm_exp::MarkLlmExp;
 pub use markllm_kgw::{MarkLlmKgw, WindowScheme};
 pub use mpac::{Mpac, MpacSeeds};
 pub use payload::{Payload, Turnable, Turned};
@@ -53,6 +56,7 @@ pub use sweet::Sweet;
 pub use synthid::{SynthId, Weighting};
 pub use synthid_text::{SynthIdHash, SynthIdText};
 pub use textseal::{TextSeal, TextSealMethod};
+pub use three_bricks::{ThreeBricks, ThreeBricksMethod};
 pub use transformers_kgw::{SeedingScheme, TransformersKgw};
 pub use unigram::Unigram;
 pub use unigram_watermark::UnigramWatermark;
@@ -131,6 +135,10 @@ schemes! {
     MarkLlmKgw = "markllm-kgw",
     /// TextSeal's exponential minimum sampling and green lists.
     TextSeal = "textseal",
+    /// MarkLLM's exponential minimum sampling.
+    MarkLlmExp = "markllm-exp",
+    /// Exponential minimum sampling and green lists of three_bricks.
+    ThreeBricks = "three-bricks",
     /// Green lists of vLLM's pull request 56859, which no release has.
     VllmSbw = "vllm-sbw",
 }

@@ -127,18 +127,8 @@ impl Scheme for TextSeal {
         let second = self.mixing.is_some_and(|mixing| noise.uniform() < mixing);
         let stream = if second { KEY_B } else { KEY_A };
         candidates.read_words(|ids, out| draw.words(ids, stream, out));
-        let (probabilities, words) = candidates.probabilities_and_words();
-        let likeliest =
-            (0..words.len()).max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
-        // Where every level is 0 the tool, too, takes the likeliest.
-        let (mut best, mut highest) = (likeliest.unwrap_or(0), f64::NEG_INFINITY);
-        for (entry, (&p, &word)) in probabilities.iter().zip(words).enumerate() {
-            let score = if p > 0.0 { uniform(word).ln() / f64::from(p) } else { f64::NEG_INFINITY };
-            if score > highest {
-                (best, highest) = (entry, score);
-            }
-        }
-        Pick::Token(candidates.id(best))
+        let entry = greatest_power(candidates, uniform);
+        Pick::Token(candidates.id(entry))
     }
 
     fn evidence(&self, draw: &Draw<'_>, token: TokenId) -> f64 {
@@ -166,6 +156,21 @@ impl Scheme for TextSeal {
     fn distortion_free(&self) -> bool {
         self.watermark_type == TextSealMethod::GumbelMax
     }
+}
+
+/// The entry of greatest u^(1/p), u being what `uniform` makes of its word; the first on ties.
+pub(super) fn greatest_power(candidates: &mut Candidates, uniform: fn(u32) -> f64) -> usize {
+    let (probabilities, words) = candidates.probabilities_and_words();
+    let likeliest = (0..words.len()).max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
+    // Where every u is 0 the likeliest is taken.
+    let (mut best, mut highest) = (likeliest.unwrap_or(0), f64::NEG_INFINITY);
+    for (entry, (&p, &word)) in probabilities.iter().zip(words).enumerate() {
+        let score = if p > 0.0 { uniform(word).ln() / f64::from(p) } else { f64::NEG_INFINITY };
+        if score > highest {
+            (best, highest) = (entry, score);
+        }
+    }
+    best
 }
 
 /// r = level/8191, the level being ⌈word·8191/2³²⌉.
