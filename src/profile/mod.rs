@@ -206,7 +206,7 @@ pub enum Lint {
     FixedList,
     /// Seeds of one context token.
     #[error(
-        "each seed reads a single token of context: a key's false-alarm rate on one kind of text varies (0.2 to 2 % at a nominal 1 %); calibrate the key, or use seeding = \"left\" with context_width = 2 or more"
+        "each seed reads a single token of context: a key's false-alarm rate on one kind of text varies (0.2 to 2 % at a nominal 1 %); calibrate the key, or use a profile whose seeds read two tokens or more"
     )]
     OneTokenSeed,
     /// Tokens that the function does not tell apart.
