@@ -1,6 +1,7 @@
 """Sets up the other tools and runs interop.py with them: one command, nothing outside its folder.
 
 Run: cargo build --release && python3 experiments/interop/run.py [--texts N] [--part NAME]
+     python3 experiments/interop/run.py --speed          how fast each detector reads, instead (speed.py)
 
 Environment:
   INTEROP_CACHE   folder of the environment and of the tools' code (default target/interop)
@@ -113,7 +114,8 @@ def main():
     synthid_head()
     quiet = {"TOKENIZERS_PARALLELISM": "false", "JAX_PLATFORMS": "cpu", "PYTHONDONTWRITEBYTECODE": "1"}
     environment = {**os.environ, **quiet, "INTEROP_CACHE": str(CACHE)}
-    subprocess.run([interpreter, HERE / "interop.py", *sys.argv[1:]], check=True, env=environment)
+    script = HERE / ("speed.py" if sys.argv[1:] == ["--speed"] else "interop.py")
+    subprocess.run([interpreter, script, *sys.argv[1:]], check=True, env=environment)
 
 
 main()
