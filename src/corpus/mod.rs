@@ -116,7 +116,7 @@ impl Documents {
     fn open_source(&mut self, path: &Path) -> Result<Option<Document>, DocumentError> {
         let source = path.display().to_string();
         let failed = |error| DocumentError::Read { source_name: source.clone(), error };
-        let (format, reader): (Format, Box<dyn Read>) = if source == "-" {
+        let (format, reader): (Format, Box<dyn Read + Send>) = if source == "-" {
             (self.stdin, Box::new(std::io::stdin()))
         } else if path.is_dir() {
             self.walk(path);
@@ -150,7 +150,7 @@ impl Documents {
     }
 }
 
-fn whole(mut reader: Box<dyn Read>, source: String) -> Result<Document, DocumentError> {
+fn whole(mut reader: Box<dyn Read + Send>, source: String) -> Result<Document, DocumentError> {
     let mut bytes = Vec::new();
     if let Err(error) = reader.read_to_end(&mut bytes) {
         return Err(DocumentError::Read { source_name: source, error });
@@ -169,7 +169,7 @@ fn whole(mut reader: Box<dyn Read>, source: String) -> Result<Document, Document
 
 /// The records of one JSONL source.
 struct Lines {
-    reader: BufReader<Box<dyn Read>>,
+    reader: BufReader<Box<dyn Read + Send>>,
     source: String,
     offset: u64,
     number: u64,

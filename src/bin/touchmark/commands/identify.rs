@@ -38,7 +38,7 @@ pub fn run(global: &Global, args: &args::Identify) -> anyhow::Result<Exit> {
         explain: false,
     };
     let document = document(args)?;
-    let mut reader = Reader::new(global, &wanted)?;
+    let reader = Reader::new(global, &wanted)?;
     let mut rows = reader.examine(&document)?.rows;
     rows.sort_by(|a, b| a.log10_p.total_cmp(&b.log10_p));
     let found: Vec<&Row> = rows.iter().filter(|row| row.verdict == Verdict::Detected).collect();

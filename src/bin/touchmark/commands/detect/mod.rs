@@ -1,6 +1,7 @@
 //! `touchmark detect`: look for marks in texts.
 
 mod explain;
+mod pipeline;
 mod reader;
 mod sink;
 
@@ -8,6 +9,7 @@ use touchmark::corpus::{self, Fields};
 use touchmark::detect::Verdict;
 
 pub use explain::{highlighted, speaking};
+use reader::Examined;
 pub use reader::{Reader, Wanted};
 pub use sink::table_row;
 
@@ -17,7 +19,7 @@ use crate::args::{self, FailOn, Global, StdinFormat};
 use crate::output::{self, Exit};
 
 pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
-    let mut reader = Reader::new(global, &Wanted::of(args)?)?;
+    let reader = Reader::new(global, &Wanted::of(args)?)?;
     let stdin = if args.stdin_format == StdinFormat::Jsonl {
         corpus::Format::Jsonl
     } else {
@@ -37,9 +39,11 @@ pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
         None,
         "documents",
     )?;
-    for document in corpus::documents(args.paths.clone(), stdin, fields) {
-        let outcome =
-            document.map_err(anyhow::Error::from).and_then(|document| reader.examine(&document));
+    let documents = corpus::documents(args.paths.clone(), stdin, fields);
+    let examine = |document: Result<_, corpus::DocumentError>| {
+        document.map_err(anyhow::Error::from).and_then(|document| reader.examine(&document))
+    };
+    let take = |outcome: anyhow::Result<Examined>| {
         bar.inc(1);
         match outcome {
             Ok(examined) => {
@@ -52,7 +56,9 @@ pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
                 output::warn(&output::causes(&error));
             }
         }
-    }
+        anyhow::Ok(())
+    };
+    pipeline::in_order(documents, threads(global), examine, take)?;
     bar.finish_and_clear();
     sink.finish()?;
     if failed > 0 {
@@ -64,4 +70,10 @@ pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
         (_, 1..) => Exit::Partial,
         _ => Exit::Done,
     })
+}
+
+/// As many as there are cores, unless told otherwise.
+fn threads(global: &Global) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, Into::into);
+    global.threads.unwrap_or_else(cores)
 }

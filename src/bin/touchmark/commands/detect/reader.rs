@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "engine")]
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use touchmark::corpus::{Content, Document};
@@ -71,7 +73,7 @@ pub struct Reader {
     normalise: bool,
     explain: bool,
     #[cfg(feature = "engine")]
-    entropies: Option<Entropies>,
+    entropies: Option<Mutex<Entropies>>,
 }
 
 /// A profile with one key.
@@ -130,7 +132,7 @@ impl Reader {
         }
         Ok(Self {
             #[cfg(feature = "engine")]
-            entropies: entropies(global, wanted, &targets)?,
+            entropies: entropies(global, wanted, &targets)?.map(Mutex::new),
             targets,
             tokenizers,
             bayesian,
@@ -144,7 +146,7 @@ impl Reader {
         self.targets.len()
     }
 
-    pub fn examine(&mut self, document: &Document) -> anyhow::Result<Examined> {
+    pub fn examine(&self, document: &Document) -> anyhow::Result<Examined> {
         let repaired = match &document.content {
             Content::Text(text) if self.normalise => normalise(text),
             _ => None,
@@ -195,11 +197,12 @@ impl Reader {
     /// Finds entropies for the schemes that want them. Of the one model there is; its tokenizer is checked, so they are
     /// the same for every gated profile.
     #[cfg(feature = "engine")]
-    fn gate(&mut self, encoded: &mut BTreeMap<TokenizerHash, Encoded>) -> anyhow::Result<()> {
+    fn gate(&self, encoded: &mut BTreeMap<TokenizerHash, Encoded>) -> anyhow::Result<()> {
         let gated = |target: &&Target| target.profile.scheme.scheme().entropy_floor().is_some();
         let Some(target) = self.targets.iter().find(gated) else { return Ok(()) };
         let model =
-            self.entropies.as_mut().context("internal fault: no model for a gated scheme")?;
+            self.entropies.as_ref().context("internal fault: no model for a gated scheme")?;
+        let mut model = model.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(encoded) = encoded.get_mut(&target.profile.tokenizer.hash) {
             encoded.nats = model.of_text(&encoded.forms[0].ids)?;
         }
