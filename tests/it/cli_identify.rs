@@ -8,7 +8,7 @@ use crate::cli::Home;
 fn marked(schemes: &[&str]) -> (Home, String) {
     let home = Home::new();
     for scheme in schemes {
-        home.ok(&["profile", "new", scheme, "--scheme", scheme]);
+        home.profile(scheme, scheme, &[]);
     }
     let prompt = "The harbour was quiet when";
     let text = home.ok(&[
@@ -19,6 +19,7 @@ fn marked(schemes: &[&str]) -> (Home, String) {
         schemes[0],
         "--max-tokens",
         "280",
+        "--ignore-eos",
         "--seed",
         "4",
     ]);
