@@ -33,6 +33,7 @@ mod permutation;
 mod power;
 mod roc;
 mod special;
+mod step_up;
 mod two_gamma;
 mod weighted_bits;
 
@@ -51,5 +52,6 @@ pub use normal::normal_sf_ge;
 pub use permutation::{permutation_p, randomised_p};
 pub use power::Alternative;
 pub use roc::{Rate, TprAtFpr, auroc, rate_at_p, tpr_at_fpr};
+pub use step_up::{Correction, StepUp};
 pub use two_gamma::two_gamma_sf_ge;
 pub use weighted_bits::WeightedBits;
