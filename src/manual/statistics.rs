@@ -37,6 +37,29 @@
 //! so in `family`. `--fpr` is the chance that an unmarked document has any detected row. Among many documents expect
 //! documents × fpr false alarms; the table says how many.
 //!
+//! ## Among many documents
+//!
+//! `touchmark detect --finish FILE…` reads the rows of all runs over a corpus and adds `log10_q` and `fdr_verdict`. A document's
+//! p-value is the smallest `log10_p_corrected` of its rows, which has paid for the profiles and keys of its run. Over the m
+//! documents the false discovery rate is controlled at `--fdr`, 0.01 unless told otherwise: of the documents with q at or
+//! below it, R in number, the share that is not marked is at most that on average over keys, so at most about R × fdr of them
+//! are false alarms.
+//!
+//! ```text
+//! q(p) = min_j  m · max(p, p₍ⱼ₎) / j        p₍₁₎ ≤ p₍₂₎ ≤ … the documents' p-values
+//! ```
+//!
+//! For a document's best row this is the q-value of Benjamini & Hochberg (1995). For another row of a document it is the least
+//! level at which the document is selected and the row rejected within it (Benjamini & Bogomolov 2014), so that a document found
+//! for one profile does not count as found for all. Benjamini–Hochberg wants documents that are independent or positively
+//! dependent. Under a profile whose seeds read one token or none all documents meet the same lists with the same frequent words:
+//! there m Σ 1/i takes the place of m (Benjamini & Yekutieli 2001), valid under any dependence. `--correction` overrules.
+//! Everything is computed on log₁₀ p, so q below 10⁻³⁰⁸ are as good as others; adjusted values agree with those of
+//! statsmodels and SciPy ([`StepUp`](crate::stats::StepUp)).
+//!
+//! Files are read twice and never held: 16 bytes a document stay in memory. Rows of one document in two places are refused and
+//! named; a line that is torn or of another schema is listed and left out, with exit code 3.
+//!
 //! ## Too short to say
 //!
 //! `insufficient_evidence` is said when p misses the threshold and a text marked at the profile's reference evidence would
