@@ -234,7 +234,7 @@ mod tests {
         let rows = [("a", "p", -3.0), ("a", "q", -400.0), ("b", "p", -2.0), ("b", "q", 0.0)];
         let lines: Vec<String> = rows.map(|(id, profile, p)| line(id, profile, p, false)).into();
         let mut census = census(&lines);
-        assert_eq!(census.repeated(), []);
+        assert!(census.repeated().is_empty());
         assert_eq!(census.correction().0, Correction::BenjaminiHochberg);
         let documents = census.finish(Correction::BenjaminiHochberg);
         let sorted: Vec<f64> = documents.sorted().iter().map(|p| p.log10()).collect();

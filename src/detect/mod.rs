@@ -7,6 +7,7 @@
 //! Called by the binary and the server. Never reads files, and never computes a tail: `stats` does.
 
 mod bayesian;
+mod claim;
 mod finish;
 mod reference;
 mod report;
@@ -22,6 +23,7 @@ use crate::stats::{Alternative, Family, LogP, StatsError};
 use crate::watermark::{Evidence, Text, Watermark};
 
 pub use bayesian::{BayesianDetector, BayesianError, counted_bits};
+pub use claim::{Claim, ClaimError, Sketch};
 pub use finish::{Brief, Census, RowError, finished};
 pub use reference::{DEFAULT_ENTROPY, expected_evidence};
 pub use report::{PayloadRow, Row};

@@ -21,10 +21,10 @@ fn parsed(text: &str) -> Vec<Value> {
 fn two_ranks(home: &Home) -> [String; 2] {
     let of_rank = |rank: usize| -> String {
         let documents = (rank..200).step_by(2);
-        let p = |i: usize| if i < 5 { 1e-9 * (i + 1) as f64 } else { i as f64 / 500.0 };
+        let p = |i: usize| if i < 5 { 1e-9 * (i + 1) as f64 } else { i as f64 / 200.0 };
         let rows = documents.map(|i| {
             let id = format!("d{i}");
-            row(&id, "one", p(i), false) + &row(&id, "two", 2.0 * p(i), false)
+            row(&id, "one", p(i), false) + &row(&id, "two", (2.0 * p(i)).min(1.0), false)
         });
         rows.collect()
     };
@@ -40,6 +40,8 @@ fn q_values_are_those_of_all_documents() {
     assert!(err.contains("200 documents examined, in 400 rows. 5 of them discovered"), "{err}");
     assert!(err.contains("at most about 0.1\nare to be expected to be false alarms"), "{err}");
     assert!(err.contains("Benjamini–Hochberg"), "{err}");
+    assert!(err.contains("at least 5 (2.500 %) of the documents are marked, however"), "{err}");
+    assert!(err.contains("at least 5 (2.500 %) if they are independent"), "{err}");
     let rows = parsed(&out);
     assert_eq!(rows.len(), 400);
     // The marked ones have p = j · 1e-9 at rank j, so all of them q = 200 · 1e-9.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use touchmark::detect::{Brief, Census, Verdict, finished};
-use touchmark::stats::{Correction, LogP, StepUp};
+use touchmark::stats::{Correction, Dependence, LogP, StepUp, false_hypotheses_at_least};
 
 use crate::args::{self, CorrectionChoice, FailOn, Format, Global};
 use crate::output::{self, Exit};
@@ -47,6 +47,7 @@ pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
     let found = documents.discoveries(level);
     let summary = Summary { documents: documents.sorted().len(), rows, found, correction, why };
     output::note(global.quiet, &summary.words(args.finish.fdr));
+    output::note(global.quiet, &marked_at_least(&documents, correction)?);
     Ok(match faults.count {
         _ if found > 0 && args.fail_on == Some(FailOn::Detected) => Exit::Gate,
         0 => Exit::Done,
@@ -269,6 +270,30 @@ impl Summary {
         )
     }
 }
+
+/// Lower bounds of the number of marked documents, in words.
+fn marked_at_least(documents: &StepUp, correction: Correction) -> anyhow::Result<String> {
+    let least = |dependence| -> anyhow::Result<String> {
+        let least = false_hypotheses_at_least(documents.sorted(), CONFIDENCE, dependence)?;
+        let share = 100.0 * least as f64 / documents.sorted().len().max(1) as f64;
+        Ok(format!("{least} ({share:.3} %)"))
+    };
+    let any = least(Dependence::Any)?;
+    let words = format!(
+        "With 95 % confidence at least {any} of the documents are marked, however they depend on each other"
+    );
+    Ok(match correction {
+        Correction::BenjaminiYekutieli => format!("{words}."),
+        Correction::BenjaminiHochberg => {
+            format!(
+                "{words};\nat least {} if they are independent.",
+                least(Dependence::Independent)?
+            )
+        }
+    })
+}
+
+const CONFIDENCE: f64 = 0.95;
 
 fn shown(files: &[PathBuf]) -> String {
     let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
