@@ -8,6 +8,7 @@
 
 mod bayesian;
 mod claim;
+mod decoys;
 mod finish;
 mod reference;
 mod report;
@@ -24,6 +25,7 @@ use crate::watermark::{Evidence, Text, Watermark};
 
 pub use bayesian::{BayesianDetector, BayesianError, counted_bits};
 pub use claim::{Claim, ClaimError, Sketch};
+pub use decoys::{DecoyError, Decoys};
 pub use finish::{Brief, Census, RowError, finished};
 pub use reference::{DEFAULT_ENTROPY, expected_evidence};
 pub use report::{PayloadRow, Row};
