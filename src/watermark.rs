@@ -158,47 +158,77 @@ impl Watermark {
         sequence: Option<&dyn Sequence>,
         value: impl Fn(&Draw<'_>, TokenId) -> f64,
     ) -> Evidence {
-        let Text { ids: tokens, start, entropies } = *text;
-        let scheme = self.spec.scheme();
-        let floor = scheme.entropy_floor();
-        let mut seen = Scored::new(self.repeats, tokens.len());
+        let tokens = text.ids;
         let mut noted = Noted::default();
-        let mut evidence = Evidence { total: tokens.len(), ..Evidence::default() };
-        evidence.positions.reserve(tokens.len());
-        evidence.values.reserve(tokens.len());
-        self.prf.walk(start, tokens, scheme.streams(), |position, draw| {
-            let token = tokens[position];
-            if self.special.contains(&token) || !draw.is_keyed(token) {
-                return;
-            }
-            if !passes(floor, || entropies.get(position).copied().unwrap_or(0.0)) {
-                evidence.gated += 1;
-                return;
-            }
-            let again = sequence.is_some_and(Sequence::repeats_count);
-            if !again && !seen.counts(draw.seed_id(token), token) {
-                evidence.repeated += 1;
-                return;
-            }
-            if !again && seen.shares_words(draw.names(token)) {
-                evidence.aliased += 1;
-                return;
-            }
+        let (mut positions, mut values) = (Vec::new(), Vec::new());
+        positions.reserve(tokens.len());
+        values.reserve(tokens.len());
+        let again = sequence.is_some_and(Sequence::repeats_count);
+        let left_out = self.each_counted(text, again, |position, draw, token| {
             match sequence {
-                None => evidence.values.push(value(draw, token)),
+                None => values.push(value(draw, token)),
                 Some(sequence) if sequence.note(draw, token, &mut noted.words) => {
                     noted.tokens.push(token);
                 }
                 Some(_) => return,
             }
-            evidence.positions.push(position as u32);
+            positions.push(position as u32);
         });
+        let mut evidence = Evidence { total: tokens.len(), positions, values, ..left_out };
         if let Some(sequence) = sequence {
             let judgement = sequence.judge(&noted, self.vocab_size);
             evidence.values.clone_from(&judgement.values);
             evidence.judgement = Some(judgement);
         }
         evidence
+    }
+
+    /// Calls `visit(position, draw, token)` for every position that counts (with `again`, for repeats too), and gives the numbers
+    /// of those that do not.
+    fn each_counted(
+        &self,
+        text: &Text<'_>,
+        again: bool,
+        mut visit: impl FnMut(usize, &Draw<'_>, TokenId),
+    ) -> Evidence {
+        let Text { ids: tokens, start, entropies } = *text;
+        let scheme = self.spec.scheme();
+        let floor = scheme.entropy_floor();
+        let mut seen = Scored::new(self.repeats, tokens.len());
+        let mut left_out = Evidence::default();
+        self.prf.walk(start, tokens, scheme.streams(), |position, draw| {
+            let token = tokens[position];
+            if self.special.contains(&token) || !draw.is_keyed(token) {
+                return;
+            }
+            if !passes(floor, || entropies.get(position).copied().unwrap_or(0.0)) {
+                left_out.gated += 1;
+                return;
+            }
+            if !again && !seen.counts(draw.seed_id(token), token) {
+                left_out.repeated += 1;
+                return;
+            }
+            if !again && seen.shares_words(draw.names(token)) {
+                left_out.aliased += 1;
+                return;
+            }
+            visit(position, draw, token);
+        });
+        left_out
+    }
+
+    /// Calls `visit` with every position of a text that counts, for a caller that counts (seed, token) once over many texts.
+    pub fn each_pair(&self, text: &Text<'_>, mut visit: impl FnMut(Pair)) {
+        let scheme = self.spec.scheme();
+        self.each_counted(text, false, |_, draw, token| {
+            visit(Pair {
+                seed: draw.seed_id(token),
+                token,
+                evidence: scheme.evidence(draw, token),
+                recurs: draw.names(token).is_some(),
+            });
+        });
     }
 
     /// Calls `visit(position, repeated, draw)` for every position of a text that has a draw, where `repeated` says whether
@@ -285,6 +315,19 @@ impl Evidence {
     pub fn sum(&self) -> f64 {
         self.values.iter().sum()
     }
+}
+
+/// What one position says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pair {
+    /// What its words depend on, together with the token.
+    pub seed: SeedId,
+    /// The token.
+    pub token: TokenId,
+    /// Its evidence.
+    pub evidence: f64,
+    /// Whether its words may be those of another pair: see [`Draw::names`].
+    pub recurs: bool,
 }
 
 /// Marks one answer, step by step.

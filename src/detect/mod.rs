@@ -7,6 +7,9 @@
 //! Called by the binary and the server. Never reads files, and never computes a tail: `stats` does.
 
 mod bayesian;
+mod claim;
+mod decoys;
+mod finish;
 mod reference;
 mod report;
 mod tail;
@@ -21,6 +24,9 @@ use crate::stats::{Alternative, Family, LogP, StatsError};
 use crate::watermark::{Evidence, Text, Watermark};
 
 pub use bayesian::{BayesianDetector, BayesianError, counted_bits};
+pub use claim::{Claim, ClaimError, Sketch};
+pub use decoys::{DecoyError, Decoys};
+pub use finish::{Brief, Census, RowError, finished};
 pub use reference::{DEFAULT_ENTROPY, expected_evidence};
 pub use report::{PayloadRow, Row};
 pub use tail::Law;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Detection, Detector, Verdict};
-use crate::profile::Profile;
+use crate::profile::{Lint, Profile};
 use crate::schemes::Message;
 
 /// One document × one profile. Numbers that may underflow are logarithms.
@@ -52,6 +52,8 @@ pub struct Row {
     /// P(marked | text) under the user's prior and weights, of a Bayesian detector; never a p-value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub posterior: Option<f64>,
+    /// Whether the profile's seeds read at most one token, or none: documents then share the fortunes of their frequent words.
+    pub narrow_seeds: bool,
     /// Marked passages.
     pub segments: Vec<Segment>,
     /// The message, of a mark that carries one and was detected.
@@ -126,6 +128,9 @@ pub struct Segment {
 }
 
 impl Row {
+    /// The only version so far.
+    pub const SCHEMA: u32 = 1;
+
     /// The row of a detection.
     pub fn new(
         id: String,
@@ -160,7 +165,7 @@ impl Row {
         warnings: Vec<String>,
     ) -> Self {
         Self {
-            schema: 1,
+            schema: Self::SCHEMA,
             id,
             source,
             offset,
@@ -180,6 +185,7 @@ impl Row {
             reading: String::new(),
             ids_lost_in_text: None,
             posterior: None,
+            narrow_seeds: profile.lint().iter().any(Lint::is_of_narrow_seeds),
             segments: Vec::new(),
             payload: None,
             null: NULL.to_owned(),

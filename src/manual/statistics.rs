@@ -37,6 +37,52 @@
 //! so in `family`. `--fpr` is the chance that an unmarked document has any detected row. Among many documents expect
 //! documents × fpr false alarms; the table says how many.
 //!
+//! ## Among many documents
+//!
+//! `touchmark detect --finish FILE…` reads the rows of all runs over a corpus and adds `log10_q` and `fdr_verdict`. A document's
+//! p-value is the smallest `log10_p_corrected` of its rows, which has paid for the profiles and keys of its run. Over the m
+//! documents the false discovery rate is controlled at `--fdr`, 0.01 unless told otherwise: of the documents with q at or
+//! below it, R in number, the share that is not marked is at most that on average over keys, so at most about R × fdr of them
+//! are false alarms.
+//!
+//! ```text
+//! q(p) = min_j  m · max(p, p₍ⱼ₎) / j        p₍₁₎ ≤ p₍₂₎ ≤ … the documents' p-values
+//! ```
+//!
+//! For a document's best row this is the q-value of Benjamini & Hochberg (1995). For another row of a document it is the least
+//! level at which the document is selected and the row rejected within it (Benjamini & Bogomolov 2014), so that a document found
+//! for one profile does not count as found for all. Benjamini–Hochberg wants documents that are independent or positively
+//! dependent. Under a profile whose seeds read one token or none all documents meet the same lists with the same frequent words:
+//! there m Σ 1/i takes the place of m (Benjamini & Yekutieli 2001), valid under any dependence. `--correction` overrules.
+//! Everything is computed on log₁₀ p, so q below 10⁻³⁰⁸ are as good as others; adjusted values agree with those of
+//! statsmodels and SciPy ([`StepUp`](crate::stats::StepUp)).
+//!
+//! Files are read twice and never held: 16 bytes a document stay in memory. Rows of one document in two places are refused and
+//! named; a line that is torn or of another schema is listed and left out, with exit code 3.
+//!
+//! It also says how many documents are marked at least, with 95 % confidence and whatever marked documents' p-values are: at
+//! twenty levels t = 10⁻ᵏ fixed beforehand, the documents with p ≤ t less the most that chance gives there
+//! ([`false_hypotheses_at_least`](crate::stats::false_hypotheses_at_least); Genovese & Wasserman 2004, Meinshausen & Rice 2006).
+//! The first figure holds however documents depend on each other (Markov's inequality); copies of one text do. The second, greater
+//! or equal, holds for independent ones (the binomial law), and is left out for narrow seeds. How many documents are discovered
+//! is no such bound: the share of false ones is controlled on average only.
+//!
+//! ## A corpus as one text
+//!
+//! "This dataset contains our text" needs one p-value for all documents, and boilerplate that stands in each of them must count
+//! once: adding up the documents' evidence made 5 % false alarms into more than 15 % in the test that guards this. A
+//! [`Sketch`](crate::detect::Sketch) keeps distinct (seed, token) pairs with their evidence, those with the smallest hashes if there
+//! are more than its limit. Sketches of parts, merged in any order, are the sketch of the whole to the last byte; memory is 32
+//! bytes for each pair of the limit. p stays valid because the hash reads what the PRF reads and never what it gives, so the
+//! pairs kept are like any chosen beforehand; a collision of hashes, or rounding to 32 bits, only drops evidence.
+//! The program has no command for it yet: it is a part of the library.
+//!
+//! ## Without a law
+//!
+//! Whoever doubts the null laws can compare the key with keys that nobody marked with ([`Decoys`](crate::detect::Decoys), in the
+//! library): p = (1 + decoys with as much evidence) / (1 + decoys), ties counting against us. It asks only that the key was drawn
+//! at random, and cannot go below one in the number of decoys.
+//!
 //! ## Too short to say
 //!
 //! `insufficient_evidence` is said when p misses the threshold and a text marked at the profile's reference evidence would

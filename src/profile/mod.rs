@@ -240,6 +240,13 @@ pub enum Lint {
     NoReference,
 }
 
+impl Lint {
+    /// Whether it is about seeds that read one token or none, so that texts with the same frequent words share fortunes.
+    pub fn is_of_narrow_seeds(&self) -> bool {
+        matches!(self, Self::FixedList | Self::OneTokenSeed)
+    }
+}
+
 /// Why a profile cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

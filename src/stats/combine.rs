@@ -1,6 +1,7 @@
 //! Corrections for many tests, on p-values in log space.
 
 use super::logp::LogP;
+use super::step_up::{Correction, StepUp};
 
 /// min(1, N · min pᵢ): Bonferroni over `count` tests of which `smallest` is the smallest p-value. Valid under any dependence.
 pub fn bonferroni(smallest: LogP, count: u64) -> LogP {
@@ -29,25 +30,18 @@ pub fn holm(p: &[LogP]) -> Vec<LogP> {
 /// q₍ᵢ₎ = min_{j≥i} min(1, m p₍ⱼ₎ / j)
 /// ```
 pub fn benjamini_hochberg(p: &[LogP]) -> Vec<LogP> {
-    step_up(p, p.len() as f64)
+    step_up(p, Correction::BenjaminiHochberg)
 }
 
 /// Benjamini–Yekutieli adjusted p-values (2001, theorem 1.3): [`benjamini_hochberg`] with m replaced by m Σ 1/i. They control the
 /// false discovery rate under any dependence.
 pub fn benjamini_yekutieli(p: &[LogP]) -> Vec<LogP> {
-    let harmonic: f64 = (1..=p.len()).rev().map(|i| (i as f64).recip()).sum();
-    step_up(p, p.len() as f64 * harmonic)
+    step_up(p, Correction::BenjaminiYekutieli)
 }
 
-/// q₍ᵢ₎ = min_{j≥i} min(1, factor · p₍ⱼ₎ / j).
-fn step_up(p: &[LogP], factor: f64) -> Vec<LogP> {
-    let mut adjusted = vec![LogP::ONE; p.len()];
-    let mut smallest = LogP::ONE;
-    for (rank, i) in ascending(p).into_iter().enumerate().rev() {
-        smallest = smallest.min(p[i].times(factor / (rank + 1) as f64));
-        adjusted[i] = smallest;
-    }
-    adjusted
+fn step_up(p: &[LogP], correction: Correction) -> Vec<LogP> {
+    let sorted = StepUp::new(p.to_vec(), correction);
+    p.iter().map(|&p| sorted.q(p)).collect()
 }
 
 /// Positions by p, smallest first.
@@ -75,6 +69,39 @@ mod tests {
         assert_eq!(bonferroni(LogP::ZERO, 10), LogP::ZERO);
         assert_eq!(bonferroni(LogP::from_p(0.2).unwrap(), 10), LogP::ONE);
         assert!(holm(&[]).is_empty() && benjamini_yekutieli(&[]).is_empty());
+    }
+
+    /// `tests/it/golden/multiplicity.py` made the values with statsmodels and SciPy.
+    #[test]
+    fn as_statsmodels_and_scipy() {
+        #[derive(serde::Deserialize)]
+        struct Case {
+            p: Vec<f64>,
+            holm: Vec<f64>,
+            bh: Vec<f64>,
+            by: Vec<f64>,
+        }
+        let mut golden: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/it/golden/multiplicity.json")).unwrap();
+        let cases: Vec<Case> = serde_json::from_value(golden["cases"].take()).unwrap();
+        assert!(cases.len() >= 6);
+        for case in cases {
+            let p = logs(&case.p);
+            for (got, expected) in [
+                (holm(&p), case.holm),
+                (benjamini_hochberg(&p), case.bh),
+                (benjamini_yekutieli(&p), case.by),
+            ] {
+                for (got, expected) in got.iter().zip(&expected) {
+                    let error = (got.log10() - expected.log10()).abs();
+                    assert!(
+                        error <= 1e-12 * expected.log10().abs().max(1.0),
+                        "{got:?} for {expected:e}"
+                    );
+                }
+                assert_eq!(got.len(), expected.len());
+            }
+        }
     }
 
     proptest! {

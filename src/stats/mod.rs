@@ -32,7 +32,9 @@ mod normal;
 mod permutation;
 mod power;
 mod roc;
+mod share;
 mod special;
+mod step_up;
 mod two_gamma;
 mod weighted_bits;
 
@@ -51,5 +53,7 @@ pub use normal::normal_sf_ge;
 pub use permutation::{permutation_p, randomised_p};
 pub use power::Alternative;
 pub use roc::{Rate, TprAtFpr, auroc, rate_at_p, tpr_at_fpr};
+pub use share::{Dependence, false_hypotheses_at_least};
+pub use step_up::{Correction, StepUp};
 pub use two_gamma::two_gamma_sf_ge;
 pub use weighted_bits::WeightedBits;

@@ -24,6 +24,8 @@ mod common;
 mod conformance;
 #[cfg(feature = "engine")]
 mod engine;
+#[cfg(feature = "bundled")]
+mod finish;
 #[cfg(feature = "tokenizer")]
 mod gguf;
 mod highest;

@@ -309,6 +309,34 @@ pub struct Detect {
     /// Exit with code 1 when a mark is found
     #[arg(long, value_enum, value_name = "VERDICT")]
     pub fail_on: Option<FailOn>,
+    #[command(flatten)]
+    pub finish: Finish,
+}
+
+/// The last step over the rows of all runs.
+#[derive(Args)]
+pub struct Finish {
+    /// Read rows instead of texts: files that `detect --format jsonl` wrote, of all runs at once. Writes them with
+    /// `log10_q` and `fdr_verdict` over all their documents
+    #[arg(long, conflicts_with_all = ["keys", "tokenizer", "model", "bayesian", "tokens_field", "prompt_field", "explain"])]
+    pub finish: bool,
+    /// False discovery rate of --finish
+    #[arg(long, default_value_t = 0.01, value_name = "RATE", requires = "finish")]
+    pub fdr: f64,
+    /// How --finish corrects for the number of documents
+    #[arg(long, value_enum, default_value_t, requires = "finish")]
+    pub correction: CorrectionChoice,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum CorrectionChoice {
+    /// `by` where a profile's seeds read at most one token, else `bh`
+    #[default]
+    Auto,
+    /// Benjamini–Hochberg: for documents that are independent or positively dependent
+    Bh,
+    /// Benjamini–Yekutieli: for documents that depend on each other in any way
+    By,
 }
 
 /// What is tried beyond one look at each text; all of it is paid for in the corrected p-values.

@@ -39,6 +39,9 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         None => Err(args::missing_command()),
         #[cfg(bundled_models)]
         Some(Command::Demo(args)) => commands::demo::run(&cli.global, args),
+        Some(Command::Detect(args)) if args.finish.finish => {
+            commands::finish::run(&cli.global, args)
+        }
         Some(Command::Detect(args)) => commands::detect::run(&cli.global, args),
         Some(Command::Identify(args)) => commands::identify::run(&cli.global, args),
         #[cfg(feature = "engine")]

@@ -8,6 +8,7 @@ pub mod detect;
 pub mod doctor;
 #[cfg(feature = "engine")]
 pub mod entropies;
+pub mod finish;
 #[cfg(feature = "engine")]
 pub mod generate;
 pub mod identify;

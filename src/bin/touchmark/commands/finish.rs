@@ -1,0 +1,301 @@
+//! `touchmark detect --finish`: q-values over all rows, of all runs.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use touchmark::detect::{Brief, Census, Verdict, finished};
+use touchmark::stats::{Correction, Dependence, LogP, StepUp, false_hypotheses_at_least};
+
+use crate::args::{self, CorrectionChoice, FailOn, Format, Global};
+use crate::output::{self, Exit};
+
+pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
+    let files = files(args)?;
+    let level = level(args.finish.fdr)?;
+    if args.format.is_some_and(|format| format != Format::Jsonl) {
+        bail!("--finish writes rows as it reads them, as JSON lines; leave --format out");
+    }
+    let mut census = Census::default();
+    let mut faults = Faults::default();
+    for file in &files {
+        each_row(file, |number, line| {
+            match Brief::parse(line) {
+                Ok(row) => census.note(&row),
+                Err(error) => faults.add(file, number, line, &error),
+            }
+            Ok(())
+        })?;
+        census.end_of_file();
+    }
+    faults.tell();
+    let rows = census.rows();
+    if rows == 0 {
+        bail!("no rows in {}; give what `detect --format jsonl` wrote", shown(&files));
+    }
+    refuse_repeated(&files, &census.repeated())?;
+    let (correction, why) = correction(args, &census);
+    let documents = census.finish(correction);
+    let written = write(&files, args.output.as_deref(), &documents, level)?;
+    if written != rows {
+        bail!(
+            "the files changed while they were read: {rows} rows, then {written}; wait until the runs have ended"
+        );
+    }
+    let found = documents.discoveries(level);
+    let summary = Summary { documents: documents.sorted().len(), rows, found, correction, why };
+    output::note(global.quiet, &summary.words(args.finish.fdr));
+    output::note(global.quiet, &marked_at_least(&documents, correction)?);
+    Ok(match faults.count {
+        _ if found > 0 && args.fail_on == Some(FailOn::Detected) => Exit::Gate,
+        0 => Exit::Done,
+        _ => Exit::Partial,
+    })
+}
+
+/// By name, so that their order on the command line does not matter.
+fn files(args: &args::Detect) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = args.paths.clone();
+    files.sort();
+    let output = args.output.as_ref().and_then(|path| path.canonicalize().ok());
+    for file in &files {
+        if file.as_os_str() == "-" || !file.is_file() {
+            bail!("{} is no file: --finish reads its files twice", file.display());
+        }
+        if output.is_some() && file.canonicalize().ok() == output {
+            bail!("{} would be written over; name another file with -o", file.display());
+        }
+    }
+    Ok(files)
+}
+
+fn level(fdr: f64) -> anyhow::Result<LogP> {
+    if !(fdr > 0.0 && fdr < 1.0) {
+        bail!(
+            "the false discovery rate is {fdr}, but must lie between 0 and 1 (a usual value is 0.01)"
+        );
+    }
+    Ok(LogP::from_p(fdr)?)
+}
+
+fn correction(args: &args::Detect, census: &Census) -> (Correction, &'static str) {
+    match args.finish.correction {
+        CorrectionChoice::Auto => census.correction(),
+        CorrectionChoice::Bh => (Correction::BenjaminiHochberg, "as told by --correction"),
+        CorrectionChoice::By => (Correction::BenjaminiYekutieli, "as told by --correction"),
+    }
+}
+
+/// Calls `visit` with every line that is not blank, and its number from 1.
+fn each_row(
+    path: &Path,
+    mut visit: impl FnMut(u64, &[u8]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let open = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut reader = BufReader::with_capacity(1 << 20, open);
+    let (mut line, mut number) = (Vec::new(), 0);
+    loop {
+        line.clear();
+        let read = reader.read_until(b'\n', &mut line);
+        if read.with_context(|| format!("cannot read {}", path.display()))? == 0 {
+            return Ok(());
+        }
+        number += 1;
+        if !line.trim_ascii().is_empty() {
+            visit(number, &line)?;
+        }
+    }
+}
+
+/// Lines that are left out.
+#[derive(Default)]
+struct Faults {
+    count: u64,
+}
+
+impl Faults {
+    /// So many are told one by one.
+    const TOLD: u64 = 10;
+
+    fn add(&mut self, file: &Path, number: u64, line: &[u8], error: &dyn std::error::Error) {
+        self.count += 1;
+        if self.count <= Self::TOLD {
+            let torn = if line.ends_with(b"\n") { "" } else { " (the file ends within it)" };
+            output::warn(&format!("{}, line {number}{torn}: {error}", file.display()));
+        }
+    }
+
+    fn tell(&self) {
+        if self.count > 0 {
+            output::warn(&format!(
+                "{} lines are left out, and q-values are over the rows that remain",
+                self.count
+            ));
+        }
+    }
+}
+
+/// Refuses documents of which there are rows in two places: their run paid for the profiles it knew of, and a document that
+/// counts twice would shift every q-value.
+fn refuse_repeated(files: &[PathBuf], hashes: &[u64]) -> anyhow::Result<()> {
+    if hashes.is_empty() {
+        return Ok(());
+    }
+    let mut seen = BTreeMap::new();
+    for file in files {
+        let mut last = None;
+        let mut targets = Vec::new();
+        each_row(file, |number, line| {
+            let Ok(row) = Brief::parse(line) else { return Ok(()) };
+            let name = (row.source.to_string(), row.offset, row.id.to_string());
+            if last.as_ref() != Some(&name) {
+                targets.clear();
+                if hashes.binary_search(&row.document()).is_ok() {
+                    let place = format!("{}, line {number}", file.display());
+                    if let Some(before) = seen.insert(name.clone(), place.clone()) {
+                        bail!("{}", twice(&row, &before, &place));
+                    }
+                }
+                last = Some(name);
+            }
+            if targets.contains(&row.target()) {
+                let place = format!("{}, line {number}", file.display());
+                bail!("{}", twice(&row, "the lines before", &place));
+            }
+            targets.push(row.target());
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn twice(row: &Brief<'_>, before: &str, place: &str) -> String {
+    format!(
+        "document \"{}\" of {} comes twice: {before} and {place}. Give the rows of each document once, all its profiles from one run",
+        row.id, row.source
+    )
+}
+
+/// Writes every row with what it gains; a file appears whole or not at all.
+fn write(
+    files: &[PathBuf],
+    path: Option<&Path>,
+    documents: &StepUp,
+    level: LogP,
+) -> anyhow::Result<u64> {
+    let Some(path) = path else {
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        let written = write_rows(files, &mut out, documents, level)?;
+        out.flush()?;
+        return Ok(written);
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let failed = || format!("cannot write {}", path.display());
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".finish-");
+    as_any_new_file(&mut builder);
+    let folder = folder.unwrap_or_else(|| Path::new("."));
+    let temporary = builder.tempfile_in(folder).with_context(failed)?;
+    let mut out = BufWriter::with_capacity(1 << 20, temporary);
+    let written = write_rows(files, &mut out, documents, level).with_context(failed)?;
+    let temporary = out.into_inner().with_context(failed)?;
+    temporary.as_file().sync_all().with_context(failed)?;
+    temporary.persist(path).with_context(failed)?;
+    Ok(written)
+}
+
+/// Temporary files are private by default; rows are no more so than those they were made of.
+#[cfg(unix)]
+fn as_any_new_file(builder: &mut tempfile::Builder<'_, '_>) {
+    use std::os::unix::fs::PermissionsExt;
+
+    builder.permissions(std::fs::Permissions::from_mode(0o666));
+}
+
+#[cfg(not(unix))]
+fn as_any_new_file(_: &mut tempfile::Builder<'_, '_>) {}
+
+fn write_rows(
+    files: &[PathBuf],
+    out: &mut impl Write,
+    documents: &StepUp,
+    level: LogP,
+) -> anyhow::Result<u64> {
+    let mut written = 0;
+    for file in files {
+        each_row(file, |_, line| {
+            let Ok(row) = Brief::parse(line) else { return Ok(()) };
+            let (q, verdict) = finished(&row, documents, level);
+            // The row's own bytes, so that no number of it changes in its last digit.
+            let object = line.trim_ascii_end();
+            out.write_all(&object[..object.len() - 1])?;
+            out.write_all(gained(q, verdict)?.as_bytes())?;
+            written += 1;
+            Ok(())
+        })?;
+    }
+    Ok(written)
+}
+
+fn gained(q: Option<LogP>, verdict: Verdict) -> anyhow::Result<String> {
+    let q = serde_json::to_string(&q)?;
+    Ok(format!(",\"log10_q\":{q},\"fdr_verdict\":\"{}\"}}\n", verdict.as_str()))
+}
+
+/// What is said of the whole.
+struct Summary {
+    documents: usize,
+    rows: u64,
+    found: usize,
+    correction: Correction,
+    why: &'static str,
+}
+
+impl Summary {
+    fn words(&self, fdr: f64) -> String {
+        let name = match self.correction {
+            Correction::BenjaminiHochberg => "Benjamini–Hochberg",
+            Correction::BenjaminiYekutieli => "Benjamini–Yekutieli",
+        };
+        format!(
+            "{} documents examined, in {} rows. {} of them discovered at a false discovery rate of {fdr}, of which at most about {:.1}\n\
+             are to be expected to be false alarms, averaged over keys fixed before the texts ({name}: {}).",
+            self.documents,
+            self.rows,
+            self.found,
+            self.found as f64 * fdr,
+            self.why
+        )
+    }
+}
+
+/// Lower bounds of the number of marked documents, in words.
+fn marked_at_least(documents: &StepUp, correction: Correction) -> anyhow::Result<String> {
+    let least = |dependence| -> anyhow::Result<String> {
+        let least = false_hypotheses_at_least(documents.sorted(), CONFIDENCE, dependence)?;
+        let share = 100.0 * least as f64 / documents.sorted().len().max(1) as f64;
+        Ok(format!("{least} ({share:.3} %)"))
+    };
+    let any = least(Dependence::Any)?;
+    let words = format!(
+        "With 95 % confidence at least {any} of the documents are marked, however they depend on each other"
+    );
+    Ok(match correction {
+        Correction::BenjaminiYekutieli => format!("{words}."),
+        Correction::BenjaminiHochberg => {
+            format!(
+                "{words};\nat least {} if they are independent.",
+                least(Dependence::Independent)?
+            )
+        }
+    })
+}
+
+const CONFIDENCE: f64 = 0.95;
+
+fn shown(files: &[PathBuf]) -> String {
+    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    names.join(", ")
+}
