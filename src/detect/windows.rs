@@ -147,31 +147,45 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Totals that a window needs to matter, found when first asked for: lengths are the same for all texts.
+/// Totals that a window needs to matter: lengths are the same for all texts, and bounds are rounded to few levels.
 #[derive(Debug, Default)]
 pub(super) struct Criticals {
-    known: RwLock<HashMap<(usize, i32), f64>>,
+    known: RwLock<HashMap<(usize, i32), Critical>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Critical {
+    /// Not found yet; how often it was asked for.
+    Asked(u32),
+    Known(f64),
 }
 
 impl Criticals {
-    /// A total below which the tail of `length` tokens is certainly above `bound`; no window with a lower one needs a tail.
+    /// A total below which the tail of `length` tokens is certainly above `bound`; no window with a lower one needs a tail. Below
+    /// every total where none is known: finding one costs some forty tails, which pays after as many texts.
     fn needed(&self, law: &Law, length: usize, bound: LogP) -> f64 {
-        // Bounds are many, levels few.
         let level = ((bound.log10() * PER_DECADE).ceil() as i32).max(LOWEST);
-        let Ok(threshold) = LogP::new(f64::from(level) / PER_DECADE) else {
-            return f64::NEG_INFINITY;
-        };
-        if threshold == LogP::ONE {
-            return f64::NEG_INFINITY;
-        }
         let key = (length, level);
-        if let Some(&known) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return known;
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+        let asked = match known {
+            Some(Critical::Known(critical)) => return critical,
+            Some(Critical::Asked(times)) => times,
+            None => 0,
+        };
+        let threshold = LogP::new(f64::from(level) / PER_DECADE).unwrap_or(LogP::ONE);
+        let next = if threshold == LogP::ONE {
+            Critical::Known(f64::NEG_INFINITY)
+        } else if asked < WORTH_FINDING {
+            Critical::Asked(asked + 1)
+        } else {
+            // Less what the search for it and differences of sums may round.
+            Critical::Known(law.critical(length as u64, threshold) * (1.0 - ROUNDING))
+        };
+        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(key, next);
+        match next {
+            Critical::Known(critical) => critical,
+            Critical::Asked(_) => f64::NEG_INFINITY,
         }
-        // Less what the search for it and differences of sums may round.
-        let critical = law.critical(length as u64, threshold) * (1.0 - ROUNDING);
-        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(key, critical);
-        critical
     }
 }
 
@@ -181,6 +195,7 @@ const PER_DECADE: f64 = 2.0;
 /// Beyond 10⁻³⁰ texts are rare enough for exact tails.
 const LOWEST: i32 = -60;
 const ROUNDING: f64 = 1e-6;
+const WORTH_FINDING: u32 = 40;
 
 #[cfg(test)]
 mod tests {
@@ -265,7 +280,8 @@ mod tests {
                 let criticals = Criticals::default();
                 let search = Search::new(&law, &criticals, &values, grid);
                 let inside = (total / 4, total - total / 5);
-                for (first, end) in [(0, total), inside] {
+                // Often enough that critical totals are found and used.
+                for (first, end) in [[(0, total), inside]; 42].concat() {
                     let span = |length: usize| end.checked_sub(length).map(|last| (first, last));
                     let found = search.best(bound, span).unwrap();
                     let within = all.iter().filter(|w| w.range.start >= first && w.range.end <= end);
