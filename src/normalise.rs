@@ -19,7 +19,7 @@
 //!
 //! What formatting dropped altogether (`**`, `#`) cannot be brought back.
 
-use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 /// The version of the rules, for reports.
 pub const VERSION: &str = "v1";
@@ -33,36 +33,149 @@ pub const VERSION: &str = "v1";
 /// assert_eq!(normalise("plain"), None);
 /// ```
 pub fn normalise(text: &str) -> Option<String> {
-    let lines = text.replace("\r\n", "\n").replace('\r', "\n");
-    let characters: String = unescaped(&lines).nfc().collect();
-    let mut repaired = String::with_capacity(characters.len());
-    for character in characters.chars() {
-        plain(character, &mut repaired);
+    traced(text).map(|normalised| normalised.text)
+}
+
+/// The same, and which byte of the damaged text each byte comes from.
+///
+/// ```
+/// use touchmark::normalise::traced;
+///
+/// let damaged = "It’s 5&nbsp;o’clock";
+/// let normalised = traced(damaged).unwrap();
+/// assert_eq!(normalised.text, "It's 5 o'clock");
+/// assert_eq!(&damaged[normalised.origin(7)..], "o’clock");
+/// ```
+pub fn traced(text: &str) -> Option<Normalised<'_>> {
+    let lines = unix_lines(text);
+    let characters = unescaped(&lines.text);
+    let composed = composed(&characters.text);
+    let mut repaired = Stage::default();
+    for character in composed.text.chars() {
+        repaired.replace(character.len_utf8(), |out| plain(character, out));
     }
-    let spaced = spaced(&repaired);
-    let joined = spaced.split("\n\n").map(unwrapped).collect::<Vec<_>>().join("\n\n");
-    (joined != text).then_some(joined)
+    let spaced = spaced(&repaired.text);
+    // A blank for a line end moves nothing.
+    let joined = spaced.text.split("\n\n").map(unwrapped).collect::<Vec<_>>().join("\n\n");
+    let stages = [spaced.steps, repaired.steps, composed.steps, characters.steps, lines.steps];
+    (joined != text).then_some(Normalised { text: joined, damaged: text, stages })
+}
+
+/// A repaired text.
+#[derive(Clone, Debug)]
+pub struct Normalised<'a> {
+    /// The text.
+    pub text: String,
+    damaged: &'a str,
+    /// Where each stage moved text to, the last stage first.
+    stages: [Steps; 5],
+}
+
+impl Normalised<'_> {
+    /// The byte of the damaged text that a byte of the text comes from, or its end comes from the end; the first byte of a
+    /// character always.
+    pub fn origin(&self, byte: usize) -> usize {
+        let origin = self.stages.iter().fold(byte, |byte, stage| stage.origin(byte));
+        let mut origin = origin.min(self.damaged.len());
+        while !self.damaged.is_char_boundary(origin) {
+            origin -= 1;
+        }
+        origin
+    }
+}
+
+/// Pairs of a position in a new text and the one in the old text that it comes from, wherever the distance changes.
+#[derive(Clone, Debug, Default)]
+struct Steps(Vec<(usize, usize)>);
+
+impl Steps {
+    fn origin(&self, new: usize) -> usize {
+        let next = self.0.partition_point(|&(at, _)| at <= new);
+        let (at, old) = next.checked_sub(1).and_then(|last| self.0.get(last)).unwrap_or(&(0, 0));
+        let origin = old + (new - at);
+        self.0.get(next).map_or(origin, |&(_, next)| origin.min(next))
+    }
+}
+
+/// A text being rewritten.
+#[derive(Default)]
+struct Stage {
+    text: String,
+    /// How much of the old text has been read.
+    read: usize,
+    steps: Steps,
+}
+
+impl Stage {
+    /// Takes text over as it is.
+    fn keep(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.read += text.len();
+    }
+
+    /// Reads `length` bytes of the old text, for which `write` writes others.
+    fn replace(&mut self, length: usize, write: impl FnOnce(&mut String)) {
+        let before = self.text.len();
+        write(&mut self.text);
+        self.read += length;
+        if self.text.len() - before != length {
+            self.steps.0.push((self.text.len(), self.read));
+        }
+    }
+}
+
+/// Line ends of Unix.
+fn unix_lines(text: &str) -> Stage {
+    let mut out = Stage::default();
+    let mut rest = text;
+    while let Some(at) = rest.find('\r') {
+        out.keep(&rest[..at]);
+        let length = if rest[at..].starts_with("\r\n") { 2 } else { 1 };
+        out.replace(length, |out| out.push('\n'));
+        rest = &rest[at + length..];
+    }
+    out.keep(rest);
+    out
 }
 
 /// Replaces character references.
-fn unescaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
+fn unescaped(text: &str) -> Stage {
+    let mut out = Stage::default();
     let mut rest = text;
     while let Some(at) = rest.find('&') {
-        out.push_str(&rest[..at]);
+        out.keep(&rest[..at]);
         rest = &rest[at..];
-        match reference(rest) {
-            Some((character, len)) => {
-                out.push(character);
-                rest = &rest[len..];
+        let length = match reference(rest) {
+            Some((character, length)) => {
+                out.replace(length, |out| out.push(character));
+                length
             }
             None => {
-                out.push('&');
-                rest = &rest[1..];
+                out.keep("&");
+                1
             }
-        }
+        };
+        rest = &rest[length..];
     }
-    out + rest
+    out.keep(rest);
+    out
+}
+
+/// NFC. An ASCII character never joins what stands before it, so what lies between two is composed alone.
+fn composed(text: &str) -> Stage {
+    let mut out = Stage::default();
+    if is_nfc(text) {
+        out.keep(text);
+        return out;
+    }
+    let mut rest = text;
+    while !rest.is_empty() {
+        let next = rest.bytes().skip(1).position(|byte| byte.is_ascii());
+        let (run, after) = rest.split_at(next.map_or(rest.len(), |next| next + 1));
+        out.replace(run.len(), |out| out.extend(run.nfc()));
+        rest = after;
+    }
+    out
 }
 
 /// The reference that a text begins with, and its length.
@@ -110,32 +223,38 @@ fn plain(character: char, out: &mut String) {
 }
 
 /// Single spaces within lines, none at their ends, at most one empty line.
-fn spaced(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
+fn spaced(text: &str) -> Stage {
+    let mut out = Stage::default();
     let mut empty = 0;
     for (number, line) in text.split('\n').enumerate() {
         let body = line.trim_end_matches([' ', '\t']);
         empty = if body.is_empty() { empty + 1 } else { 0 };
         if empty > 1 {
+            out.replace(1 + line.len(), |_| {});
             continue;
         }
         if number > 0 {
-            out.push('\n');
+            out.keep("\n");
         }
         let indent = body.len() - body.trim_start_matches([' ', '\t']).len();
-        out.push_str(&body[..indent]);
+        out.keep(&body[..indent]);
         let mut after_space = false;
         for character in body[indent..].chars() {
-            if !(after_space && character == ' ') {
-                out.push(character);
-            }
+            let dropped = after_space && character == ' ';
+            let write = |out: &mut String| {
+                if !dropped {
+                    out.push(character)
+                }
+            };
+            out.replace(character.len_utf8(), write);
             after_space = character == ' ';
         }
+        out.replace(line.len() - body.len(), |_| {});
     }
     // The end of the text is not the end of a line: a space there is the first half of the next word.
     let tail = text.len() - text.trim_end_matches(' ').len();
     if tail > 0 && !text.trim_end_matches(' ').ends_with('\n') {
-        out.push(' ');
+        out.replace(0, |out| out.push(' '));
     }
     out
 }
@@ -229,7 +348,46 @@ mod tests {
         }
     }
 
+    #[test]
+    fn origins_are_the_same_words() {
+        let damaged = "\u{FEFF}“One”\r\n\r\n\r\n two\u{A0}\u{A0}three &amp; fo\u{AD}ur… cafe\u{301} ﬁve  \r\nsix";
+        let normalised = traced(damaged).unwrap();
+        assert_eq!(normalised.text, "\"One\"\n\n two three & four... café five\nsix");
+        for (word, origin) in [
+            ("One", "One"),
+            ("two", "two"),
+            ("three", "three"),
+            ("& ", "&amp;"),
+            ("four", "fo\u{AD}ur"),
+            ("ur", "ur"),
+            ("... ", "…"),
+            (".. ", "…"),
+            ("café", "cafe\u{301}"),
+            ("five", "ﬁve"),
+            ("six", "six"),
+        ] {
+            let byte = normalised.text.find(word).unwrap();
+            assert!(damaged[normalised.origin(byte)..].starts_with(origin), "{word}");
+        }
+        assert_eq!(normalised.origin(normalised.text.len()), damaged.len());
+    }
+
     proptest! {
+        #[test]
+        fn origins_never_go_back(text in "(\\PC|[a-z“” \u{A0}\u{AD}\u{301}\r\n•…&-]|&amp;|\r\n){0,80}") {
+            if let Some(normalised) = traced(&text) {
+                let origins = (0..=normalised.text.len()).map(|byte| normalised.origin(byte));
+                let origins: Vec<usize> = origins.collect();
+                prop_assert!(origins.is_sorted());
+                prop_assert!(origins.iter().all(|&byte| text.is_char_boundary(byte)));
+            }
+        }
+
+        #[test]
+        fn runs_compose_as_the_whole(text in "([a-z]|\\PC|[\u{300}-\u{330}\u{958}\u{1100}-\u{11FF}]){0,40}") {
+            prop_assert_eq!(composed(&text).text, text.nfc().collect::<String>());
+        }
+
         /// What has been repaired needs no repair, but for references within references.
         #[test]
         fn once_is_enough(text in "[a-z“”’ \u{A0}\u{AD}\r\n•…-]{0,200}") {

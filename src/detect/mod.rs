@@ -7,12 +7,16 @@
 //! Called by the binary and the server. Never reads files, and never computes a tail: `stats` does.
 
 mod bayesian;
+mod boundaries;
 mod claim;
 mod decoys;
 mod finish;
+mod passages;
 mod reference;
 mod report;
 mod tail;
+mod tilt;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -27,9 +31,13 @@ pub use bayesian::{BayesianDetector, BayesianError, counted_bits};
 pub use claim::{Claim, ClaimError, Sketch};
 pub use decoys::{DecoyError, Decoys};
 pub use finish::{Brief, Census, RowError, finished};
+pub use passages::Passage;
 pub use reference::{DEFAULT_ENTROPY, expected_evidence};
-pub use report::{PayloadRow, Row};
+pub use report::{PayloadRow, Row, Segment};
 pub use tail::Law;
+pub use windows::Windows;
+
+use windows::{Criticals, Grid, Search};
 
 /// What is said of a text. Never that a person wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,8 +73,10 @@ pub struct Detector {
     fpr: f64,
     family: Family,
     reference: Option<Reference>,
-    /// Tokens at which a mark of the reference strength is found half the time, by number of readings; found when first
-    /// asked for.
+    windows: Windows,
+    criticals: Criticals,
+    /// Tokens at which a mark of the reference strength is found half the time, by number of looks; found when first asked
+    /// for.
     enough: Mutex<BTreeMap<u64, Option<u64>>>,
 }
 
@@ -75,11 +85,12 @@ pub struct Detector {
 pub struct Detection {
     /// What is said.
     pub verdict: Verdict,
-    /// The text's own p-value for this mark.
+    /// The p-value of the look that speaks most for this mark: at the whole text, or at its best window.
     pub p: LogP,
-    /// After correction for the family of tests it belongs to.
+    /// After correction for the family of tests it belongs to: min(1, 2·whole, 2·windows·best window) of the best reading, where
+    /// there are windows, times readings and profiles.
     pub corrected: LogP,
-    /// That family.
+    /// That family; it has a factor for windows where a window spoke most.
     pub family: Family,
     /// Which of the readings this is.
     pub reading: usize,
@@ -87,6 +98,8 @@ pub struct Detection {
     pub score: f64,
     /// Evidence by position.
     pub evidence: Evidence,
+    /// Marked passages, in order, where windows were looked at.
+    pub passages: Vec<Passage>,
     /// How many more tokens would probably do, where the verdict is `insufficient_evidence`.
     pub more_tokens: Option<u64>,
     /// The p-value of the likeliest message alone, of a mark whose messages the marker chooses: valid when that message was
@@ -109,7 +122,23 @@ impl Detector {
             return Err(DetectError::Fpr { got: fpr });
         }
         let law = Law::new(watermark.null().clone())?;
-        Ok(Self { watermark, law, fpr, family, reference, enough: Mutex::default() })
+        Ok(Self {
+            watermark,
+            law,
+            fpr,
+            family,
+            reference,
+            windows: Windows::Off,
+            criticals: Criticals::default(),
+            enough: Mutex::default(),
+        })
+    }
+
+    /// The same, looking at windows of texts too. Not of marks that judge whole texts (`mpac`, `kuditipudi`, any mark with a
+    /// message): their evidence has no law in a part.
+    #[must_use]
+    pub fn with_windows(self, windows: Windows) -> Self {
+        Self { windows, ..self }
     }
 
     /// The mark looked for.
@@ -143,21 +172,48 @@ impl Detector {
     /// As [`detect`](Self::detect).
     pub fn best_of(&self, texts: &[Text<'_>], readings: u64) -> Result<Detection, DetectError> {
         let readings = readings.max(texts.len() as u64);
-        let family = self.family.clone().times("readings of the text", readings);
-        let nothing = (0, LogP::ONE, Evidence::default());
-        let (reading, p, evidence) = texts.iter().enumerate().try_fold(
-            nothing,
-            |best, (reading, text)| -> Result<_, DetectError> {
-                let evidence = self.watermark.score_text(text);
-                let (sum, scored) = (evidence.sum(), evidence.scored() as u64);
-                let p = match &evidence.judgement {
-                    None => self.law.tail(sum, scored)?,
-                    Some(judgement) => tail::of_text(&judgement.law, sum)?,
-                };
-                Ok(if reading == 0 || p < best.1 { (reading, p, evidence) } else { best })
-            },
-        )?;
-        let corrected = family.correct(p);
+        let mut best: Option<(usize, Look)> = None;
+        for (reading, text) in texts.iter().enumerate() {
+            let look = self.look(text)?;
+            if best.as_ref().is_none_or(|(_, best)| look.p_document() < best.p_document()) {
+                best = Some((reading, look));
+            }
+        }
+        let (reading, look) = best.unwrap_or_else(|| (0, Look::nothing()));
+        self.detection(reading, look, readings)
+    }
+
+    /// Reads a text as a whole, then by windows.
+    fn look(&self, text: &Text<'_>) -> Result<Look, DetectError> {
+        let evidence = self.watermark.score_text(text);
+        let (sum, scored) = (evidence.sum(), evidence.scored());
+        let whole = match &evidence.judgement {
+            None => self.law.tail(sum, scored as u64)?,
+            Some(judgement) => tail::of_text(&judgement.law, sum)?,
+        };
+        let grid = self.windows.grid(evidence.total, scored);
+        let Some(grid) = grid.filter(|_| evidence.judgement.is_none()) else {
+            return Ok(Look { evidence, whole, grid: None, window: None });
+        };
+        // Only a window that is worth more than the whole can matter.
+        let bound = LogP::new(whole.log10() - (grid.count() as f64).log10())?;
+        let search = Search::new(&self.law, &self.criticals, &evidence.values, grid);
+        let anywhere = |length: usize| Some((0, scored.checked_sub(length)?));
+        let window = search.best(bound, anywhere)?.map(|window| window.p);
+        Ok(Look { evidence, whole, grid: Some(grid), window })
+    }
+
+    fn detection(
+        &self,
+        reading: usize,
+        look: Look,
+        readings: u64,
+    ) -> Result<Detection, DetectError> {
+        let p = look.window.unwrap_or(look.whole);
+        let looks = look.family(self.family.clone().times("readings of the text", readings));
+        let corrected = looks.correct(p);
+        let passages = self.passages(&look, readings, corrected)?;
+        let Look { evidence, grid, .. } = look;
         let scored = evidence.scored() as u64;
         let message_p = match self.watermark.payload_bits() {
             Some(_) => Some(self.law.tail(evidence.sum(), scored)?),
@@ -165,25 +221,44 @@ impl Detector {
         };
         let mean = if scored == 0 { 0.0 } else { evidence.sum() / scored as f64 };
         let score = mean / self.law.null().unit();
-        let (verdict, more_tokens) = self.verdict(corrected, scored, readings);
+        let paid = if grid.is_some() { 2 * readings } else { readings };
+        let (verdict, more_tokens) = self.verdict(corrected, scored, paid);
         Ok(Detection {
             verdict,
             p,
             corrected,
-            family,
+            family: looks,
             reading,
             score,
             evidence,
+            passages,
             more_tokens,
             message_p,
         })
     }
 
-    fn verdict(&self, corrected: LogP, scored: u64, readings: u64) -> (Verdict, Option<u64>) {
+    /// The passages of a text that was detected.
+    fn passages(
+        &self,
+        look: &Look,
+        readings: u64,
+        corrected: LogP,
+    ) -> Result<Vec<Passage>, DetectError> {
+        let Some(grid) = look.grid.filter(|_| corrected.log10() <= self.threshold_log10_p()) else {
+            return Ok(Vec::new());
+        };
+        let family = self.family.clone().times("readings of the text", readings);
+        let family = family.times(LOOKS, 2).times(WINDOWS, grid.count());
+        let search = Search::new(&self.law, &self.criticals, &look.evidence.values, grid);
+        let width = self.watermark.spec().scheme().seeding().width();
+        Ok(passages::passages(&search, &look.evidence, width, &family, self.fpr)?)
+    }
+
+    fn verdict(&self, corrected: LogP, scored: u64, looks: u64) -> (Verdict, Option<u64>) {
         if corrected.log10() <= self.threshold_log10_p() {
             return (Verdict::Detected, None);
         }
-        match self.enough(readings) {
+        match self.enough(looks) {
             Some(enough) if scored < enough => {
                 (Verdict::InsufficientEvidence, Some(enough - scored))
             }
@@ -192,21 +267,55 @@ impl Detector {
         }
     }
 
-    /// Scored tokens at which a text marked at the reference strength is detected half the time, where each document is
-    /// looked at in so many readings.
-    pub fn enough(&self, readings: u64) -> Option<u64> {
+    /// Scored tokens at which a text marked throughout at the reference strength is detected half the time, where so many looks at
+    /// each document are paid for: readings, twice as many with windows.
+    pub fn enough(&self, looks: u64) -> Option<u64> {
         let mut known = self.enough.lock().unwrap_or_else(PoisonError::into_inner);
-        *known.entry(readings).or_insert_with(|| {
+        *known.entry(looks).or_insert_with(|| {
             let Reference { mean, sd, .. } = self.reference.as_ref()?;
             // A message that is not known beforehand is one of 2^k.
             let messages = f64::from(self.watermark.payload_bits().unwrap_or(0)).exp2();
-            let size = self.family.size() * readings as f64 * messages;
+            let size = self.family.size() * looks as f64 * messages;
             let threshold = LogP::from_p(self.fpr / size).ok()?;
             let alternative = Alternative::new(*mean, *sd).ok()?;
             alternative.tokens_needed(0.5, MOST_TOKENS, |n| self.law.critical(n, threshold))
         })
     }
 }
+
+/// One reading of a text.
+#[derive(Debug)]
+struct Look {
+    evidence: Evidence,
+    /// The p-value of the whole.
+    whole: LogP,
+    /// The windows that were looked at.
+    grid: Option<Grid>,
+    /// The p-value of the best window, where it is worth more than the whole.
+    window: Option<LogP>,
+}
+
+impl Look {
+    /// At a text without tokens.
+    fn nothing() -> Self {
+        Self { evidence: Evidence::default(), whole: LogP::ONE, grid: None, window: None }
+    }
+
+    /// The tests that this look's p-value was chosen from, besides those given.
+    fn family(&self, others: Family) -> Family {
+        let Some(grid) = self.grid else { return others };
+        let looks = others.times(LOOKS, 2);
+        if self.window.is_some() { looks.times(WINDOWS, grid.count()) } else { looks }
+    }
+
+    /// min(1, 2·whole, 2·windows·best window), or the whole's alone.
+    fn p_document(&self) -> LogP {
+        self.family(Family::one()).correct(self.window.unwrap_or(self.whole))
+    }
+}
+
+const LOOKS: &str = "looks (whole, windows)";
+const WINDOWS: &str = "windows";
 
 /// Beyond this length a mark too weak to be found is not worth waiting for.
 const MOST_TOKENS: u64 = 1_000_000;

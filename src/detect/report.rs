@@ -1,8 +1,10 @@
 //! The row that `detect` writes for each document and profile.
 
+use std::ops::{Range, RangeInclusive};
+
 use serde::{Deserialize, Serialize};
 
-use super::{Detection, Detector, Verdict};
+use super::{Detection, Detector, Passage, Verdict};
 use crate::profile::{Lint, Profile};
 use crate::schemes::Message;
 
@@ -27,9 +29,9 @@ pub struct Row {
     pub key_id: String,
     /// What is said.
     pub verdict: Verdict,
-    /// log₁₀ of the document's p-value for this profile.
+    /// log₁₀ of the p-value of the look at the document that speaks most for this profile: at the whole, or at its best window.
     pub log10_p: f64,
-    /// The same, corrected within the document.
+    /// The same, corrected within the document for all that was looked at: a p-value of the document.
     pub log10_p_corrected: f64,
     /// Mean evidence of the scored tokens.
     pub score: f64,
@@ -119,12 +121,31 @@ pub struct Segment {
     pub start: usize,
     /// Token after the last.
     pub end: usize,
-    /// First byte.
-    pub byte_start: usize,
+    /// First byte in the document; none where ids were read.
+    pub byte_start: Option<usize>,
     /// Byte after the last.
-    pub byte_end: usize,
-    /// log₁₀ of its p-value.
+    pub byte_end: Option<usize>,
+    /// log₁₀ of its p-value, corrected as the row's is, for all windows.
     pub log10_p: f64,
+    /// The earliest and the latest of the first tokens that are almost as likely.
+    pub start_between: (usize, usize),
+    /// The earliest and the latest of the ends that are almost as likely.
+    pub end_between: (usize, usize),
+}
+
+impl Segment {
+    fn of(passage: &Passage) -> Self {
+        let ends = |range: &RangeInclusive<usize>| (*range.start(), *range.end());
+        Self {
+            start: passage.tokens.start,
+            end: passage.tokens.end,
+            byte_start: None,
+            byte_end: None,
+            log10_p: finite(passage.corrected.log10()),
+            start_between: ends(&passage.start),
+            end_between: ends(&passage.end),
+        }
+    }
 }
 
 impl Row {
@@ -150,9 +171,20 @@ impl Row {
             repeated: found.evidence.repeated + found.evidence.aliased,
             threshold_log10_p: detector.threshold_log10_p(),
             more_tokens: found.more_tokens,
+            segments: found.passages.iter().map(Segment::of).collect(),
             payload: PayloadRow::of(found),
             family: found.family.words(),
             ..Self::error(id, source, offset, profile, Vec::new())
+        }
+    }
+
+    /// Gives segments their bytes: `bytes` are the ranges of the tokens in the text that was read, `original` turns a position
+    /// in it into one in the document.
+    pub fn locate(&mut self, bytes: &[Range<usize>], original: impl Fn(usize) -> usize) {
+        for segment in &mut self.segments {
+            let Some(tokens) = bytes.get(segment.start..segment.end) else { continue };
+            segment.byte_start = tokens.first().map(|first| original(first.start));
+            segment.byte_end = tokens.last().map(|last| original(last.end));
         }
     }
 

@@ -83,6 +83,47 @@
 //! library): p = (1 + decoys with as much evidence) / (1 + decoys), ties counting against us. It asks only that the key was drawn
 //! at random, and cannot go below one in the number of decoys.
 //!
+//! ## Passages
+//!
+//! A marked passage in a long text is diluted by the rest of it. So texts of more than 256 tokens are looked at twice: as a
+//! whole, and by windows. Windows are runs of scored tokens. Their lengths are 32·2^(k/2) up to the text's own, their starts lie a
+//! quarter of the length apart, about 13.7·n/32 windows for n scored tokens; how many they are follows from n. With W of them
+//!
+//! ```text
+//! p = min(1, 2·p_whole, 2·W·min p_window)
+//! ```
+//!
+//! and `family` names the factors: "2 looks (whole, windows)", and "W windows" where a window spoke most. Shorter texts are looked
+//! at once and pay nothing; `--segments N` looks for passages of N tokens in every longer text, `--segments off` never.
+//!
+//! *Why a window's p is valid.* A draw counts once in the whole document, at its first occurrence. Which positions count, and so
+//! how many scored tokens a window has, depends on the text, or on the part of the key that chooses seeds, never on the words that
+//! give evidence. Given them, a window of n scored tokens holds evidence of n distinct draws, whose sum follows the law of n tokens
+//! exactly as the whole's does. (Counting once in each window instead would be valid too, but the sum of a window would no longer
+//! be a difference of two prefix sums.) The price: what a passage repeats of the text before it is no evidence there. For
+//! `unigram`, which counts each token id once, this leaves a passage next to nothing.
+//!
+//! Marks that judge whole texts (`mpac`, `kuditipudi`, any mark with a message) have no windows.
+//!
+//! *Which passages are told.* All windows are corrected together, so all that stay significant may be told. The most significant
+//! is taken, drawn to its likeliest boundaries, and the rest of the text is searched on. Boundaries maximise the likelihood of a
+//! passage whose tokens follow the null's exponential tilt to the passage's own mean; `start_between` and `end_between` hold the
+//! boundaries whose log-likelihood is within 2 of the best. They say where, not whether: a passage's `log10_p` is that of a window
+//! of which at least half lies in it, corrected for everything. The h tokens of context before the first scored one are part of
+//! the passage.
+//!
+//! Of 200 passages of 120 tokens each, written by the bundled model and put into 4,880 tokens of human text, at `--fpr 1e-6` (`start`
+//! and `end`: mean distance from the true boundary in tokens; `between`: share of true boundaries within the stated ranges):
+//!
+//! | scheme | found | by the whole alone | start | end | between |
+//! |---|---|---|---|---|---|
+//! | gumbel | 199 | 99 | 1.5 | 6.2 | 0.89 |
+//! | kgw δ = 2 | 178 | 0 | 7.7 | 6.9 | 0.82 |
+//! | kgw δ = 3 | 200 | 0 | 2.5 | 2.7 | 0.84 |
+//! | kgw δ = 4 | 200 | 2 | 1.4 | 1.6 | 0.85 |
+//! | synthid | 196 | 2 | 1.4 | 2.9 | 0.84 |
+//! | unigram | 10 | 0 | 65.5 | 20.4 | 0.65 |
+//!
 //! ## Too short to say
 //!
 //! `insufficient_evidence` is said when p misses the threshold and a text marked at the profile's reference evidence would

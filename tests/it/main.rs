@@ -39,5 +39,7 @@ mod power;
 mod prf;
 #[cfg(all(feature = "bundled", unix))]
 mod readme;
+#[cfg(all(feature = "engine", feature = "tokenizer"))]
+mod segments;
 #[cfg(feature = "tokenizer")]
 mod tokenizer;

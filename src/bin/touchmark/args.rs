@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use touchmark::detect::Windows;
 use touchmark::profile::TokenizerPin;
 use touchmark::profile::import::Tool;
 
@@ -348,6 +349,22 @@ pub struct Looks {
     /// Read texts also with common damage undone (smart quotes, HTML, wrapped lines): `on`, or `off`
     #[arg(long, value_enum, default_value_t, value_name = "on|off")]
     pub normalise: Switch,
+    /// Look for marked passages too: `auto` in texts of more than 256 tokens, `off`, or in passages of N tokens or more of every
+    /// longer text
+    #[arg(long, value_parser = segments, default_value = "auto", value_name = "auto|off|N", env = "TOUCHMARK_SEGMENTS")]
+    pub segments: Windows,
+}
+
+/// Which windows of texts are looked at.
+fn segments(text: &str) -> Result<Windows, String> {
+    match text {
+        "auto" => Ok(Windows::Auto),
+        "off" => Ok(Windows::Off),
+        tokens => match tokens.parse() {
+            Ok(tokens) if tokens >= 8 => Ok(Windows::AtLeast(tokens)),
+            _ => Err("say auto, off, or a number of tokens from 8 on".to_owned()),
+        },
+    }
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

@@ -31,6 +31,7 @@ pub fn run(global: &Global, args: &args::Identify) -> anyhow::Result<Exit> {
         profiles: &args.profile,
         keys: &args.looks.keys,
         normalise: args.looks.normalise == Switch::On,
+        windows: args.looks.segments,
         fpr: args.fpr,
         tokenizer: None,
         model: None,
@@ -40,7 +41,11 @@ pub fn run(global: &Global, args: &args::Identify) -> anyhow::Result<Exit> {
     let document = document(args)?;
     let reader = Reader::new(global, &wanted)?;
     let mut rows = reader.examine(&document)?.rows;
-    rows.sort_by(|a, b| a.log10_p.total_cmp(&b.log10_p));
+    let p = |row: &Row| (row.log10_p_corrected, row.log10_p);
+    rows.sort_by(|a, b| {
+        let ((a, a_own), (b, b_own)) = (p(a), p(b));
+        a.total_cmp(&b).then(a_own.total_cmp(&b_own))
+    });
     let found: Vec<&Row> = rows.iter().filter(|row| row.verdict == Verdict::Detected).collect();
     let verdict = if !found.is_empty() {
         Verdict::Detected

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use touchmark::corpus::{Content, Document};
-use touchmark::detect::{BayesianDetector, Detection, Detector, Row};
+use touchmark::detect::{BayesianDetector, Detection, Detector, Row, Windows};
 use touchmark::keys::KeyId;
 use touchmark::normalise::{self, normalise};
 use touchmark::prf::Start;
@@ -32,6 +32,7 @@ pub struct Wanted<'a> {
     pub profiles: &'a [String],
     pub keys: &'a [String],
     pub normalise: bool,
+    pub windows: Windows,
     pub fpr: f64,
     pub tokenizer: Option<(&'a Path, Option<&'a str>)>,
     pub model: Option<(&'a PathBuf, &'a args::Loading)>,
@@ -49,6 +50,7 @@ impl<'a> Wanted<'a> {
             profiles: &args.profile,
             keys: &args.looks.keys,
             normalise: args.looks.normalise == Switch::On,
+            windows: args.looks.segments,
             fpr: args.fpr,
             tokenizer: args.tokenizer.as_deref().map(|name| (name, revision)),
             model: args.model.as_ref().map(|model| (model, &args.loading)),
@@ -117,7 +119,8 @@ impl Reader {
             };
             let family = Family::one().times("profiles and keys", pairs.len() as u64);
             let key = assemble::key(&store, profile)?;
-            let detector = assemble::detector(&key, profile, tokenizer, wanted.fpr, family)?;
+            let detector = assemble::detector(&key, profile, tokenizer, wanted.fpr, family)?
+                .with_windows(wanted.windows);
             if global.verbose {
                 describe(global, profile, &detector);
             }
@@ -410,6 +413,20 @@ fn row(
     let version = if best.form == 0 { "" } else { normalise::VERSION };
     row.reading = format!("{start}{form}{version}");
     row.ids_lost_in_text = encoded.ids_lost_in_text;
+    locate(&mut row, document, best.form, &encoded.forms[best.form]);
     row.warnings.extend(target.warnings.iter().cloned());
     row
+}
+
+/// Gives segments their bytes in the document as it is.
+fn locate(row: &mut Row, document: &Document, form: usize, encoding: &Encoding) {
+    let Content::Text(text) = &document.content else { return };
+    if row.segments.is_empty() {
+        return;
+    }
+    // Where the repaired text was read, it is repaired again: passages are rare, and only they need to know what came from where.
+    match (form > 0).then(|| normalise::traced(text)).flatten() {
+        Some(normalised) => row.locate(&encoding.bytes, |byte| normalised.origin(byte)),
+        None => row.locate(&encoding.bytes, |byte| byte),
+    }
 }

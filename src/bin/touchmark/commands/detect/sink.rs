@@ -85,10 +85,15 @@ pub fn table_row(row: &Row, first: bool) -> String {
     let payload = row.payload.as_ref().map_or_else(String::new, |payload| {
         format!(", message {} (probability {:.4})", payload.message, payload.posterior)
     });
+    let passages = match row.segments.len() {
+        0 => String::new(),
+        1 => ", 1 passage".to_owned(),
+        many => format!(", {many} passages"),
+    };
     let p = output::log10_p(row.log10_p_corrected);
     let verdict = row.verdict.as_str();
     format!(
-        "{head}{name:<32} {:<16} {:>8} {p:>9}  {style}{verdict}{style:#}{more}{payload}",
+        "{head}{name:<32} {:<16} {:>8} {p:>9}  {style}{verdict}{style:#}{more}{passages}{payload}",
         shorten(&row.profile, 16),
         row.tokens_scored
     )
