@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_clear_passage_is_found_to_the_token() {
-        let values = text(&[100..160]);
+        let values = text(std::slice::from_ref(&(100..160)));
         for window in [90..154, 120..140, 60..190, 100..160] {
             let found = refine(&NULL, &values, &(0..300), &window);
             assert_eq!(found.range, 100..160, "{window:?}");
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn ambiguous_tokens_widen_the_range() {
-        let mut values = text(&[100..160]);
+        let mut values = text(std::slice::from_ref(&(100..160)));
         values[97] = 1.0;
         values[98] = 1.0;
         values[104] = 0.0;

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::tail::Law;
 use super::{DetectError, Detector};
-use crate::schemes::Null;
 use crate::stats::{Family, LogP};
 use crate::watermark::{Text, Watermark};
 
@@ -89,7 +88,7 @@ impl Sketch {
         mark: impl Into<String>,
         limit: usize,
     ) -> Result<Self, ClaimError> {
-        if matches!(watermark.null(), Null::OfText) {
+        if watermark.spec().scheme().sequence().is_some() {
             return Err(ClaimError::OfText);
         }
         if limit == 0 {
