@@ -7,6 +7,7 @@
 //! Called by the binary and the server. Never reads files, and never computes a tail: `stats` does.
 
 mod bayesian;
+mod calibration;
 mod claim;
 mod decoys;
 mod finish;
@@ -24,6 +25,7 @@ use crate::stats::{Alternative, Family, LogP, StatsError};
 use crate::watermark::{Evidence, Text, Watermark};
 
 pub use bayesian::{BayesianDetector, BayesianError, counted_bits};
+pub use calibration::{Calibration, RealisedRate};
 pub use claim::{Claim, ClaimError, Sketch};
 pub use decoys::{DecoyError, Decoys};
 pub use finish::{Brief, Census, RowError, finished};
