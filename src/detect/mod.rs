@@ -8,6 +8,7 @@
 
 mod bayesian;
 mod boundaries;
+mod calibration;
 mod claim;
 mod decoys;
 mod finish;
@@ -28,6 +29,7 @@ use crate::stats::{Alternative, Family, LogP, StatsError};
 use crate::watermark::{Evidence, Text, Watermark};
 
 pub use bayesian::{BayesianDetector, BayesianError, counted_bits};
+pub use calibration::{Calibration, RealisedRate};
 pub use claim::{Claim, ClaimError, Sketch};
 pub use decoys::{DecoyError, Decoys};
 pub use finish::{Brief, Census, RowError, finished};
