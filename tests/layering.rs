@@ -42,11 +42,18 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("half", &["engine"]),
     ("safetensors", &["engine"]),
     ("saphyr_parser", &["profile"]),
+    ("arrow_array", &["corpus"]),
+    ("arrow_ipc", &["corpus"]),
+    ("arrow_schema", &["corpus"]),
     ("clap", &[]),
+    ("csv_core", &["corpus"]),
     ("etcetera", &["store"]),
+    ("flate2", &["corpus"]),
     ("getrandom", &["keys"]),
+    ("globset", &["corpus"]),
     ("ignore", &["corpus"]),
     ("minijinja", &["tokenizer"]),
+    ("parquet", &["corpus"]),
     ("rand_chacha", &["prf", "sampling"]),
     ("statrs", &["stats"]),
     ("sha1", &["hub"]),
@@ -56,6 +63,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("tokenizers", &["tokenizer"]),
     ("unicode_normalization", &["normalise"]),
     ("ureq", &["hub"]),
+    ("zstd", &["corpus"]),
 ];
 
 /// Paths of the standard library that only adapters may name: files and sockets.

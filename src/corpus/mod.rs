@@ -1,13 +1,39 @@
 //! Documents from files, folders and standard input, one at a time.
 //!
-//! A bad record is an item of its own in the stream and does not stop the rest.
+//! | form | ending | records | `offset` of a document |
+//! |---|---|---|---|
+//! | text | `.txt`, `.md`, any other | the whole source | bytes |
+//! | JSON lines | `.jsonl`, `.ndjson` | an object a line | bytes |
+//! | CSV, TSV | `.csv`, `.tsv` | a row under a row of names, quoted as in RFC 4180 | bytes |
+//! | Parquet | `.parquet` | a row | rows before it |
+//! | Arrow IPC, stream or file | `.arrow`, `.arrows`, `.feather` | a row | rows before it |
+//!
+//! All but Parquet may be packed with gzip or zstd (`.jsonl.gz`, `.txt.zst`); bytes are then counted in what is unpacked.
+//! Packing is told by a source's first bytes, and so are Parquet and Arrow files whose names say nothing. Text is UTF-8; a
+//! byte order mark is left out, NUL is a character like any other.
+//!
+//! Memory does not grow with the size of a source: it is a few times [`Reading::max_document`], for Parquet the pages
+//! that some eight megabytes of rows lie in, for Arrow one record batch. A bad record is an item of its own in the stream
+//! and does not stop the rest.
 
-use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+mod columns;
+mod csv;
+mod error;
+mod format;
+mod jsonl;
+mod list;
+mod open;
+mod record;
+mod sources;
+mod text;
+mod walk;
+
+pub use error::{DocumentError, Place};
+pub use format::Format;
+pub use record::record_id;
+pub use sources::{Sources, sources};
+
 use std::path::{Path, PathBuf};
-
-use serde_json::Value;
 
 use crate::tokens::TokenId;
 
@@ -18,7 +44,7 @@ pub struct Document {
     pub id: String,
     /// The file, or `-` for standard input.
     pub source: String,
-    /// Where in the source the record begins, in bytes.
+    /// Where in the source the record begins: bytes before it, or rows before it where the form has columns.
     pub offset: u64,
     /// What is examined.
     pub content: Content,
@@ -35,14 +61,14 @@ pub enum Content {
     Tokens(Vec<TokenId>),
 }
 
-/// Which fields of a record are read.
+/// Which fields of a record are read. A column is a field of all rows.
 #[derive(Clone, Debug)]
 pub struct Fields {
     /// The text.
     pub text: String,
-    /// The record's name; the line number where it is missing.
+    /// The record's name, a text or a number. The number of its line or row, from 1, where it is missing or neither.
     pub id: String,
-    /// Token ids, read instead of the text where given.
+    /// Token ids, read instead of the text where given: a list; in CSV `[1, 2]` or `1 2`.
     pub tokens: Option<String>,
     /// What the text answers.
     pub prompt: Option<String>,
@@ -54,235 +80,69 @@ impl Default for Fields {
     }
 }
 
-/// What a source holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// The whole source is one document.
-    Text,
-    /// A JSON object a line.
-    Jsonl,
+/// How sources are read.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// What standard input holds.
+    pub stdin: Format,
+    /// What is read of a record.
+    pub fields: Fields,
+    /// Most bytes of a text, of a line of JSON, and of what is read of a row. A longer one is an error and is skipped
+    /// without being held in memory.
+    pub max_document: usize,
 }
 
-impl Format {
-    /// By the name's ending; text where it says nothing.
-    pub fn of(path: &Path) -> Self {
-        let extension =
-            path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        if ["jsonl", "ndjson"].contains(&extension.to_ascii_lowercase().as_str()) {
-            Self::Jsonl
-        } else {
-            Self::Text
-        }
+impl Default for Reading {
+    /// Documents of up to 64 MiB, fields `text` and `id`.
+    fn default() -> Self {
+        Self { stdin: Format::Text, fields: Fields::default(), max_document: 64 << 20 }
     }
 }
 
-/// The documents of `paths`, in order; folders are walked by name, leaving out what ignore files name and hidden files.
-/// The path `-` is standard input, in the format given.
-pub fn documents(paths: Vec<PathBuf>, stdin: Format, fields: Fields) -> Documents {
-    Documents { paths: paths.into(), stdin, fields, open: None }
+/// The records of one source.
+type Records = Box<dyn Iterator<Item = Result<Document, DocumentError>> + Send>;
+
+/// The documents of `sources`, in order; those of [`sources`], or a share of them. The path `-` is standard input.
+pub fn documents<S>(sources: S, reading: Reading) -> Documents<S::IntoIter>
+where
+    S: IntoIterator<Item = Result<PathBuf, DocumentError>>,
+{
+    Documents { sources: sources.into_iter(), reading, records: None }
 }
 
 /// A stream of documents.
-pub struct Documents {
-    paths: VecDeque<PathBuf>,
-    stdin: Format,
-    fields: Fields,
-    open: Option<Lines>,
+pub struct Documents<S> {
+    sources: S,
+    reading: Reading,
+    records: Option<Records>,
 }
 
-impl Iterator for Documents {
+impl<S: Iterator<Item = Result<PathBuf, DocumentError>>> Iterator for Documents<S> {
     type Item = Result<Document, DocumentError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(lines) = &mut self.open {
-                if let Some(item) = lines.next(&self.fields) {
-                    return Some(item);
-                }
-                self.open = None;
+            if let Some(item) = self.records.as_mut().and_then(Iterator::next) {
+                return Some(item);
             }
-            let path = self.paths.pop_front()?;
-            match self.open_source(&path) {
-                Ok(Some(document)) => return Some(Ok(document)),
-                Ok(None) => {}
+            self.records = None;
+            let records = self.sources.next()?.and_then(|path| records(&path, &self.reading));
+            match records {
+                Ok(records) => self.records = Some(records),
                 Err(error) => return Some(Err(error)),
             }
         }
     }
 }
 
-impl Documents {
-    /// A source that is one document gives it; one of many is opened; a folder's files are put at the front.
-    fn open_source(&mut self, path: &Path) -> Result<Option<Document>, DocumentError> {
-        let source = path.display().to_string();
-        let failed = |error| DocumentError::Read { source_name: source.clone(), error };
-        let (format, reader): (Format, Box<dyn Read + Send>) = if source == "-" {
-            (self.stdin, Box::new(std::io::stdin()))
-        } else if path.is_dir() {
-            self.walk(path);
-            return Ok(None);
-        } else {
-            (Format::of(path), Box::new(File::open(path).map_err(failed)?))
-        };
-        match format {
-            Format::Text => whole(reader, source).map(Some),
-            Format::Jsonl => {
-                self.open = Some(Lines {
-                    reader: BufReader::new(reader),
-                    source,
-                    offset: 0,
-                    number: 0,
-                    failed: false,
-                });
-                Ok(None)
-            }
-        }
-    }
-
-    fn walk(&mut self, folder: &Path) {
-        let entries = ignore::WalkBuilder::new(folder).sort_by_file_name(Ord::cmp).build();
-        let files = entries
-            .filter_map(Result::ok)
-            .map(ignore::DirEntry::into_path)
-            .filter(|path| path.is_file());
-        let files: Vec<PathBuf> = files.collect();
-        files.into_iter().rev().for_each(|file| self.paths.push_front(file));
-    }
-}
-
-fn whole(mut reader: Box<dyn Read + Send>, source: String) -> Result<Document, DocumentError> {
-    let mut bytes = Vec::new();
-    if let Err(error) = reader.read_to_end(&mut bytes) {
-        return Err(DocumentError::Read { source_name: source, error });
-    }
-    match String::from_utf8(bytes) {
-        Ok(text) => {
-            let content = Content::Text(text);
-            Ok(Document { id: source.clone(), source, offset: 0, content, prompt: None })
-        }
-        Err(error) => Err(DocumentError::Utf8 {
-            source_name: source,
-            valid: error.utf8_error().valid_up_to(),
-        }),
-    }
-}
-
-/// The records of one JSONL source.
-struct Lines {
-    reader: BufReader<Box<dyn Read + Send>>,
-    source: String,
-    offset: u64,
-    number: u64,
-    failed: bool,
-}
-
-impl Lines {
-    fn next(&mut self, fields: &Fields) -> Option<Result<Document, DocumentError>> {
-        let mut line = Vec::new();
-        while !self.failed {
-            line.clear();
-            let offset = self.offset;
-            match self.reader.read_until(b'\n', &mut line) {
-                Ok(0) => return None,
-                Ok(read) => self.offset += read as u64,
-                Err(error) => {
-                    self.failed = true;
-                    return Some(Err(DocumentError::Read {
-                        source_name: self.source.clone(),
-                        error,
-                    }));
-                }
-            }
-            self.number += 1;
-            if !line.trim_ascii().is_empty() {
-                return Some(self.record(&line, offset, fields));
-            }
-        }
-        None
-    }
-
-    fn record(&self, line: &[u8], offset: u64, fields: &Fields) -> Result<Document, DocumentError> {
-        let at = || (self.source.clone(), self.number);
-        let mut record: Value = serde_json::from_slice(line).map_err(|error| {
-            let (source_name, line) = at();
-            DocumentError::Json { source_name, line, error }
-        })?;
-        let id = record_id(&record[&fields.id], self.number);
-        let missing = |field: &str, expected| {
-            let (source_name, line) = at();
-            DocumentError::Field { source_name, line, field: field.to_owned(), expected }
-        };
-        let content = match &fields.tokens {
-            Some(field) => serde_json::from_value(record[field].take())
-                .map(Content::Tokens)
-                .map_err(|_| missing(field, "a list of token ids"))?,
-            None => match record[&fields.text].take() {
-                Value::String(text) => Content::Text(text),
-                _ => return Err(missing(&fields.text, "a text")),
-            },
-        };
-        let prompt = match fields.prompt.as_ref().map(|field| (field, record[field].take())) {
-            None => None,
-            Some((_, Value::String(prompt))) => Some(prompt),
-            Some((field, _)) => return Err(missing(field, "a text")),
-        };
-        Ok(Document { id, source: self.source.clone(), offset, content, prompt })
-    }
-}
-
-/// The name of a record: its id, text or number, or else the number of its line.
-pub fn record_id(id: &Value, line: u64) -> String {
-    match id {
-        Value::String(id) => id.clone(),
-        Value::Number(id) => id.to_string(),
-        _ => line.to_string(),
-    }
-}
-
-/// Why a document cannot be examined. The documents after it still can.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DocumentError {
-    /// The source cannot be read.
-    #[error("{source_name}: cannot be read: {error}")]
-    Read {
-        /// The source.
-        source_name: String,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// Not text.
-    #[error(
-        "{source_name}: not UTF-8 text (byte {valid} is not); binary files and other encodings are not read"
-    )]
-    Utf8 {
-        /// The source.
-        source_name: String,
-        /// Number of bytes that are.
-        valid: usize,
-    },
-    /// Not a JSON object.
-    #[error("{source_name}, line {line}: not JSON: {error}")]
-    Json {
-        /// The source.
-        source_name: String,
-        /// Line number, from 1.
-        line: u64,
-        /// Why.
-        error: serde_json::Error,
-    },
-    /// The field that is to be examined is missing or of another kind.
-    #[error(
-        "{source_name}, line {line}: field \"{field}\" is not {expected}; name it with --text-field, --tokens-field or --prompt-field"
-    )]
-    Field {
-        /// The source.
-        source_name: String,
-        /// Line number, from 1.
-        line: u64,
-        /// The field.
-        field: String,
-        /// What it should be.
-        expected: &'static str,
-    },
+/// Opens a source.
+fn records(path: &Path, reading: &Reading) -> Result<Records, DocumentError> {
+    let opened = open::open(path, reading.stdin)?;
+    let reading = reading.clone();
+    Ok(match opened.format {
+        Format::Text => Box::new(std::iter::once(text::whole(opened, reading.max_document))),
+        Format::Jsonl => Box::new(jsonl::Lines::new(opened, reading)),
+        Format::Csv => Box::new(csv::Rows::new(opened, b',', reading)?),
+        Format::Tsv => Box::new(csv::Rows::new(opened, b'\t', reading)?),
+    })
 }

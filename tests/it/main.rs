@@ -22,6 +22,8 @@ mod cli_import;
 mod cli_models;
 mod common;
 mod conformance;
+#[cfg(feature = "corpus")]
+mod corpus;
 #[cfg(feature = "engine")]
 mod engine;
 #[cfg(feature = "bundled")]

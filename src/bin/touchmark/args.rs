@@ -259,9 +259,8 @@ impl From<Dtype> for touchmark::engine::Dtype {
 
 #[derive(Args)]
 pub struct Detect {
-    /// Files (txt, md, jsonl), folders, or `-` for standard input
-    #[arg(value_name = "PATH", required = true)]
-    pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub inputs: Inputs,
     /// Profile to look for, by name or file; may be given again; `all` for all [default: the one `generate` uses]
     #[arg(long, value_name = "ID", env = "TOUCHMARK_PROFILE", value_delimiter = ',')]
     pub profile: Vec<String>,
@@ -281,21 +280,6 @@ pub struct Detect {
     /// False-alarm rate for each document
     #[arg(long, default_value_t = 1e-6, value_name = "RATE", env = "TOUCHMARK_FPR")]
     pub fpr: f64,
-    /// What standard input holds
-    #[arg(long, value_enum, default_value_t)]
-    pub stdin_format: StdinFormat,
-    /// Field of a JSON line that holds the text
-    #[arg(long, default_value = "text", value_name = "NAME", env = "TOUCHMARK_TEXT_FIELD")]
-    pub text_field: String,
-    /// Field of a JSON line that names the document
-    #[arg(long, default_value = "id", value_name = "NAME", env = "TOUCHMARK_ID_FIELD")]
-    pub id_field: String,
-    /// Field of a JSON line that holds token ids, read instead of the text
-    #[arg(long, value_name = "NAME")]
-    pub tokens_field: Option<String>,
-    /// Field of a JSON line that holds the prompt: texts are then read as answers to it, from their first token on
-    #[arg(long, value_name = "NAME")]
-    pub prompt_field: Option<String>,
     #[command(flatten)]
     pub looks: Looks,
     /// How rows are written
@@ -338,6 +322,36 @@ pub enum CorrectionChoice {
     Bh,
     /// Benjamini–Yekutieli: for documents that depend on each other in any way
     By,
+}
+
+/// The documents that are read, and how.
+#[derive(Args)]
+pub struct Inputs {
+    /// Files (txt, md, jsonl, csv, tsv; also .gz and .zst), folders, quoted patterns such as 'data/**/*.jsonl.zst', or
+    /// `-` for standard input
+    #[arg(value_name = "PATH", required_unless_present = "files_from")]
+    pub paths: Vec<PathBuf>,
+    /// File with a path a line, read after the other paths; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub files_from: Option<PathBuf>,
+    /// What standard input holds; packed with gzip or zstd or not
+    #[arg(long, value_enum, default_value_t)]
+    pub stdin_format: StdinFormat,
+    /// Field or column that holds the text
+    #[arg(long, default_value = "text", value_name = "NAME", env = "TOUCHMARK_TEXT_FIELD")]
+    pub text_field: String,
+    /// Field or column that names the document
+    #[arg(long, default_value = "id", value_name = "NAME", env = "TOUCHMARK_ID_FIELD")]
+    pub id_field: String,
+    /// Field or column that holds token ids, read instead of the text
+    #[arg(long, value_name = "NAME")]
+    pub tokens_field: Option<String>,
+    /// Field or column that holds the prompt: texts are then read as answers to it, from their first token on
+    #[arg(long, value_name = "NAME")]
+    pub prompt_field: Option<String>,
+    /// Longest text, line of JSON or row that is read, in bytes, or with K, M or G; a longer one is an error of its own
+    #[arg(long, default_value = "64M", value_name = "BYTES", value_parser = bytes, env = "TOUCHMARK_MAX_DOCUMENT")]
+    pub max_document: usize,
 }
 
 /// What is tried beyond one look at each text; all of it is paid for in the corrected p-values.
@@ -397,6 +411,19 @@ pub enum StdinFormat {
     #[default]
     Text,
     Jsonl,
+    Csv,
+    Tsv,
+}
+
+impl From<StdinFormat> for touchmark::corpus::Format {
+    fn from(format: StdinFormat) -> Self {
+        match format {
+            StdinFormat::Text => Self::Text,
+            StdinFormat::Jsonl => Self::Jsonl,
+            StdinFormat::Csv => Self::Csv,
+            StdinFormat::Tsv => Self::Tsv,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -642,6 +669,22 @@ fn message(text: &str) -> Result<u64, String> {
         None => text.parse().ok(),
     };
     number.ok_or_else(|| "a message is a number below 2^64, such as 12345 or 0x3039".to_owned())
+}
+
+fn bytes(text: &str) -> Result<usize, String> {
+    let (number, shift) = match text.trim_end_matches(['K', 'M', 'G']) {
+        number if number.len() + 1 < text.len() => (text, 0),
+        number => match &text[number.len()..] {
+            "K" => (number, 10),
+            "M" => (number, 20),
+            "G" => (number, 30),
+            _ => (number, 0),
+        },
+    };
+    let bytes = number.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << shift));
+    bytes
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "a number of bytes above 0, such as 500000, 64M or 2G".to_owned())
 }
 
 /// As clap says it when a command is missing.

@@ -5,7 +5,10 @@ mod pipeline;
 mod reader;
 mod sink;
 
-use touchmark::corpus::{self, Fields};
+use std::path::Path;
+
+use anyhow::bail;
+use touchmark::corpus::{self, Document, DocumentError, Fields, Reading};
 use touchmark::detect::Verdict;
 
 pub use explain::{highlighted, speaking};
@@ -15,22 +18,11 @@ pub use sink::table_row;
 
 use sink::Sink;
 
-use crate::args::{self, FailOn, Global, StdinFormat};
+use crate::args::{self, FailOn, Global};
 use crate::output::{self, Exit};
 
 pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
     let reader = Reader::new(global, &Wanted::of(args)?)?;
-    let stdin = if args.stdin_format == StdinFormat::Jsonl {
-        corpus::Format::Jsonl
-    } else {
-        corpus::Format::Text
-    };
-    let fields = Fields {
-        text: args.text_field.clone(),
-        id: args.id_field.clone(),
-        tokens: args.tokens_field.clone(),
-        prompt: args.prompt_field.clone(),
-    };
     let mut sink = Sink::new(global, args)?;
     let (mut read, mut failed, mut found) = (0_u64, 0_u64, false);
     // Rows on the terminal are progress enough.
@@ -39,8 +31,8 @@ pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
         None,
         "documents",
     )?;
-    let documents = corpus::documents(args.paths.clone(), stdin, fields);
-    let examine = |document: Result<_, corpus::DocumentError>| {
+    let documents = documents(&args.inputs)?;
+    let examine = |document: Result<_, DocumentError>| {
         document.map_err(anyhow::Error::from).and_then(|document| reader.examine(&document))
     };
     let take = |outcome: anyhow::Result<Examined>| {
@@ -76,4 +68,24 @@ pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
 fn threads(global: &Global) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, Into::into);
     global.threads.unwrap_or_else(cores)
+}
+
+/// All documents that were named.
+pub fn documents(
+    inputs: &args::Inputs,
+) -> anyhow::Result<impl Iterator<Item = Result<Document, DocumentError>> + Send + use<>> {
+    let stdin = Path::new("-");
+    if inputs.files_from.as_deref() == Some(stdin) && inputs.paths.iter().any(|path| path == stdin)
+    {
+        bail!("standard input is either a document or, with --files-from, a list of files");
+    }
+    let fields = Fields {
+        text: inputs.text_field.clone(),
+        id: inputs.id_field.clone(),
+        tokens: inputs.tokens_field.clone(),
+        prompt: inputs.prompt_field.clone(),
+    };
+    let stdin = inputs.stdin_format.into();
+    let sources = corpus::sources(inputs.paths.clone(), inputs.files_from.clone());
+    Ok(corpus::documents(sources, Reading { stdin, fields, max_document: inputs.max_document }))
 }
