@@ -57,7 +57,7 @@ pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
 
 /// By name, so that their order on the command line does not matter.
 fn files(args: &args::Detect) -> anyhow::Result<Vec<PathBuf>> {
-    let mut files = args.paths.clone();
+    let mut files = args.inputs.paths.clone();
     files.sort();
     let output = args.output.as_ref().and_then(|path| path.canonicalize().ok());
     for file in &files {
