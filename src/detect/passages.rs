@@ -35,8 +35,7 @@ pub(super) fn passages(
 ) -> Result<Vec<Passage>, StatsError> {
     let bound = LogP::new(fpr.log10() - family.size().log10())?;
     let mut found = Vec::new();
-    let whole = 0..search.values.len();
-    let mut gaps = vec![whole];
+    let mut gaps = Vec::from_iter([Range { start: 0, end: search.values.len() }]);
     while let Some(gap) = gaps.pop() {
         let inside = |length: usize| Some((gap.start, gap.end.checked_sub(length)?));
         let Some(window) = search.best(bound, inside)? else { continue };

@@ -77,9 +77,48 @@ fn damage_is_undone_unless_told_not_to() {
     assert_eq!(answer["verdict"], "detected");
     assert!(answer["best"]["reading"].as_str().unwrap().ends_with("normalised v1"));
     assert!(answer["best"]["family"].as_str().unwrap().contains("2 readings of the text"));
-    let answer = identified(&home, &["t.txt", "--normalise", "off"]);
+    let answer = identified(&home, &["t.txt", "--normalise", "off", "--segments", "off"]);
     assert_ne!(answer["verdict"], "detected");
     assert!(answer["rows"][0]["family"].as_str().unwrap().contains("no correction"));
+}
+
+/// A passage in human text, as it is and with its quotes and spaces replaced: its bytes are those of the file.
+#[test]
+fn a_passage_has_the_bytes_of_the_file() {
+    let home = Home::new();
+    home.ok(&["profile", "new", "kgw", "--set", "delta=5"]);
+    let common = ["generate", "-p", "The harbour was quiet when", "--seed", "4", "--ignore-eos"];
+    let text = home.ok(&[&common[..], &["--profile", "kgw", "--max-tokens", "280"]].concat());
+    let passage = text.trim();
+    let documents = include_str!("../data/human.jsonl").lines().take(2);
+    let documents = documents.map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let human: Vec<String> =
+        documents.map(|it| it["text"].as_str().unwrap().chars().take(6_000).collect()).collect();
+    let plain = format!("{}\n\n{passage}\n\n{}", human[0], human[1]);
+    let damaged = plain.replace('\'', "’").replace(". ", ".&nbsp; ").replace(' ', "\u{A0}");
+    for text in [plain, damaged] {
+        let file = home.write("t.txt", &text);
+        let row = home.ok(&["detect", &file, "--profile", "kgw", "--json"]);
+        let row: Value = serde_json::from_str(row.trim()).unwrap();
+        let segments = row["segments"].as_array().unwrap();
+        assert_eq!((&row["verdict"], segments.len()), (&"detected".into(), 1), "{row}");
+        let at = |name: &str| segments[0][name].as_u64().unwrap() as usize;
+        let words = |text: &str| {
+            text.split(|c: char| !c.is_ascii_alphabetic()).collect::<Vec<_>>().join("")
+        };
+        let (found, truth) =
+            (words(&text[at("byte_start")..at("byte_end")]).replace("nbsp", ""), words(passage));
+        // Boundaries may be off by a few words.
+        let middle = &truth[truth.len() / 5..truth.len() * 4 / 5];
+        assert!(found.contains(middle), "{found} | {truth}");
+        assert!(found.len() < truth.len() * 5 / 4, "{found} | {truth}");
+        let table = home.ok(&["detect", &file, "--profile", "kgw"]);
+        assert!(table.contains("detected, 1 passage"), "{table}");
+        let off = home.ok(&["detect", &file, "--profile", "kgw", "--json", "--segments", "off"]);
+        let off: Value = serde_json::from_str(off.trim()).unwrap();
+        assert_eq!(off["segments"], Value::Array(Vec::new()));
+    }
+    home.refused(&["detect", "t.txt", "--segments", "3"], &["from 8 on"]);
 }
 
 #[test]
