@@ -43,6 +43,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("safetensors", &["engine"]),
     ("saphyr_parser", &["profile"]),
     ("arrow_array", &["corpus"]),
+    ("arrow_buffer", &["corpus"]),
     ("arrow_ipc", &["corpus"]),
     ("arrow_schema", &["corpus"]),
     ("clap", &[]),

@@ -122,9 +122,8 @@ impl Rows {
         };
         let columns = &self.columns;
         let tokens = match cell(columns.tokens)? {
-            Cell::Text(list) => {
-                ids(&list).map_or(Cell::Other("a text that is no list of token ids"), Cell::Ids)
-            }
+            Cell::Text(list) => ids(&list)
+                .map_or(Cell::Other("a text that is no list of token ids".into()), Cell::Ids),
             cell => cell,
         };
         // An empty name is none.

@@ -130,4 +130,28 @@ pub enum DocumentError {
         /// What it is.
         found: String,
     },
+    /// A column that is to be examined is of another kind.
+    #[error(
+        "{source_name}: column \"{field}\" is {found}, not {expected}; name another with --text-field, --tokens-field or --prompt-field"
+    )]
+    Type {
+        /// The source.
+        source_name: String,
+        /// The column.
+        field: String,
+        /// What it should be.
+        expected: &'static str,
+        /// Its Arrow type.
+        found: String,
+    },
+    /// A part of a Parquet or Arrow source that is not as the format has it. Of Parquet, row groups after it are read.
+    #[error("{source_name}: cannot be read as {format}: {error}")]
+    Damaged {
+        /// The source.
+        source_name: String,
+        /// What it should be.
+        format: &'static str,
+        /// Why it is not.
+        error: Box<dyn std::error::Error + Send + Sync>,
+    },
 }

@@ -13,6 +13,10 @@ pub enum Format {
     Csv,
     /// Rows of cells with tabs between.
     Tsv,
+    /// Columns, in row groups.
+    Parquet,
+    /// Columns, in the batches of an Arrow IPC stream or file.
+    Arrow,
 }
 
 impl Format {
@@ -25,12 +29,23 @@ impl Format {
         }
     }
 
+    /// By the first bytes of a file; none where they say nothing.
+    pub(super) fn of_head(head: &[u8]) -> Option<Self> {
+        match head {
+            [b'P', b'A', b'R', b'1', ..] => Some(Self::Parquet),
+            [b'A', b'R', b'R', b'O', b'W', b'1', ..] => Some(Self::Arrow),
+            _ => None,
+        }
+    }
+
     fn of_ending(ending: &str) -> Option<Self> {
         match ending {
             "txt" | "md" => Some(Self::Text),
             "jsonl" | "ndjson" => Some(Self::Jsonl),
             "csv" => Some(Self::Csv),
             "tsv" => Some(Self::Tsv),
+            "parquet" => Some(Self::Parquet),
+            "arrow" | "arrows" | "feather" => Some(Self::Arrow),
             _ => None,
         }
     }

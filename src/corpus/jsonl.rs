@@ -160,7 +160,7 @@ impl<'de> Visitor<'de> for AnyCell {
     }
 
     fn visit_bool<E: Error>(self, _: bool) -> Result<Cell, E> {
-        Ok(Cell::Other("true or false"))
+        Ok(Cell::Other("true or false".into()))
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Cell, E> {
@@ -172,8 +172,9 @@ impl<'de> Visitor<'de> for AnyCell {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Cell, E> {
-        Ok(Number::from_f64(number)
-            .map_or(Cell::Other("not a finite number"), |number| Cell::Number(number.to_string())))
+        Ok(Number::from_f64(number).map_or(Cell::Other("not a finite number".into()), |number| {
+            Cell::Number(number.to_string())
+        }))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Cell, E> {
@@ -186,7 +187,7 @@ impl<'de> Visitor<'de> for AnyCell {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Cell, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Cell::Other("an object"))
+        Ok(Cell::Other("an object".into()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Cell, A::Error> {
@@ -194,7 +195,7 @@ impl<'de> Visitor<'de> for AnyCell {
         while let Some(Element(id)) = list.next_element()? {
             let Some(id) = id else {
                 while list.next_element::<IgnoredAny>()?.is_some() {}
-                return Ok(Cell::Other("a list with something else than token ids"));
+                return Ok(Cell::Other("a list with something else than token ids".into()));
             };
             ids.push(id);
         }

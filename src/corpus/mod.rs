@@ -16,6 +16,7 @@
 //! that some eight megabytes of rows lie in, for Arrow one record batch. A bad record is an item of its own in the stream
 //! and does not stop the rest.
 
+mod arrow;
 mod columns;
 mod csv;
 mod error;
@@ -23,7 +24,9 @@ mod format;
 mod jsonl;
 mod list;
 mod open;
+mod parquet;
 mod record;
+mod rows;
 mod sources;
 mod text;
 mod walk;
@@ -139,10 +142,18 @@ impl<S: Iterator<Item = Result<PathBuf, DocumentError>>> Iterator for Documents<
 fn records(path: &Path, reading: &Reading) -> Result<Records, DocumentError> {
     let opened = open::open(path, reading.stdin)?;
     let reading = reading.clone();
+    let name = opened.name.clone();
     Ok(match opened.format {
         Format::Text => Box::new(std::iter::once(text::whole(opened, reading.max_document))),
         Format::Jsonl => Box::new(jsonl::Lines::new(opened, reading)),
         Format::Csv => Box::new(csv::Rows::new(opened, b',', reading)?),
         Format::Tsv => Box::new(csv::Rows::new(opened, b'\t', reading)?),
+        Format::Parquet => {
+            drop(opened);
+            Box::new(rows::Rows::new(name, reading, |fields| parquet::Batches::new(path, fields))?)
+        }
+        Format::Arrow => {
+            Box::new(rows::Rows::new(name, reading, |fields| arrow::Batches::new(opened, fields))?)
+        }
     })
 }

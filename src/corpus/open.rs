@@ -40,7 +40,7 @@ fn unpacked(packed: Unbuffered, name: String, format: Option<Format>) -> io::Res
         _ => packed,
     };
     let (head, bytes) = peek(bytes, 8)?;
-    let format = format.unwrap_or(Format::Text);
+    let format = format.or_else(|| Format::of_head(&head)).unwrap_or(Format::Text);
     let mut bytes = BufReader::with_capacity(BUFFER, bytes);
     let mut left_out = 0;
     if head.starts_with(BYTE_ORDER_MARK) {

@@ -1,5 +1,7 @@
 //! A record, whatever it was written in.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::{Content, Document, DocumentError, Fields, Place};
@@ -16,19 +18,20 @@ pub enum Cell {
     Number(String),
     Ids(Vec<TokenId>),
     /// What it is.
-    Other(&'static str),
+    Other(Cow<'static, str>),
 }
 
 impl Cell {
-    fn found(&self) -> &'static str {
-        match self {
+    fn found(&self) -> String {
+        let found = match self {
             Self::Missing => "missing",
             Self::Null => "null",
             Self::Text(_) => "a text",
             Self::Number(_) => "a number",
             Self::Ids(_) => "a list of numbers",
             Self::Other(found) => found,
-        }
+        };
+        found.to_owned()
     }
 }
 
@@ -55,7 +58,7 @@ impl Record {
             place,
             field: field.to_owned(),
             expected,
-            found: found.found().to_owned(),
+            found: found.found(),
         };
         let text = |field: &str, cell| match cell {
             Cell::Text(text) => Ok(text),

@@ -2,6 +2,19 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::builder::{Int64Builder, LargeListBuilder, ListBuilder, UInt32Builder};
+use arrow_array::types::Int8Type;
+use arrow_array::{
+    ArrayRef, DictionaryArray, Float64Array, Int64Array, LargeStringArray, RecordBatch,
+    StringArray, StringViewArray, UInt16Array,
+};
+use arrow_ipc::CompressionType;
+use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -103,6 +116,93 @@ fn table(delimiter: char) -> String {
     rows.iter().map(|row| row.join(&delimiter.to_string()) + "\r\n").collect()
 }
 
+/// The corpus as columns, of every kind of text and list.
+fn columns() -> Vec<RecordBatch> {
+    let names: Vec<String> = (0..TEXTS.len()).map(|at| format!("n{at}")).collect();
+    let questions: Vec<String> = (0..TEXTS.len()).map(|at| format!("what, {at}?")).collect();
+    let mut small = ListBuilder::new(UInt32Builder::new());
+    let mut large = LargeListBuilder::new(Int64Builder::new());
+    for at in 0..TEXTS.len() {
+        small.append_value([at as u32, 7, u32::MAX].map(Some));
+        large.append_value([at as i64, 7, u32::MAX.into()].map(Some));
+    }
+    let (small, large): (ArrayRef, ArrayRef) = (Arc::new(small.finish()), Arc::new(large.finish()));
+    let other = || -> ArrayRef {
+        let words = ["a", "b", "a", "b", "a"].into_iter();
+        Arc::new(words.collect::<DictionaryArray<Int8Type>>())
+    };
+    let texts: [ArrayRef; 3] = [
+        Arc::new(StringArray::from_iter_values(TEXTS)),
+        Arc::new(LargeStringArray::from_iter_values(TEXTS)),
+        Arc::new(StringViewArray::from_iter_values(TEXTS)),
+    ];
+    let batch = |(body, ids): (ArrayRef, ArrayRef)| {
+        let columns: [(&str, ArrayRef); 5] = [
+            ("question", Arc::new(StringArray::from(questions.clone()))),
+            ("other", other()),
+            ("ids", ids),
+            ("name", Arc::new(LargeStringArray::from(names.clone()))),
+            ("body", body),
+        ];
+        RecordBatch::try_from_iter(columns).unwrap()
+    };
+    texts.into_iter().zip([small.clone(), large, small]).map(batch).collect()
+}
+
+fn parquet_of(batches: &[RecordBatch], properties: WriterProperties) -> Vec<u8> {
+    let mut writer =
+        ArrowWriter::try_new(Vec::new(), batches[0].schema(), Some(properties)).unwrap();
+    for batch in batches {
+        writer.write(batch).unwrap();
+    }
+    writer.into_inner().unwrap()
+}
+
+fn arrow_of(batches: &[RecordBatch], packed: Option<CompressionType>, file: bool) -> Vec<u8> {
+    let options = IpcWriteOptions::default().try_with_compression(packed).unwrap();
+    let schema = batches[0].schema();
+    if file {
+        let mut writer = FileWriter::try_new_with_options(Vec::new(), &schema, options).unwrap();
+        batches.iter().for_each(|batch| writer.write(batch).unwrap());
+        return writer.into_inner().unwrap();
+    }
+    let mut writer = StreamWriter::try_new_with_options(Vec::new(), &schema, options).unwrap();
+    batches.iter().for_each(|batch| writer.write(batch).unwrap());
+    writer.into_inner().unwrap()
+}
+
+/// Each batch in parquet and arrow, in one part and in parts.
+fn columnar(folder: &Folder) -> Vec<PathBuf> {
+    let mut forms = Vec::new();
+    for (at, batch) in columns().into_iter().enumerate() {
+        for packed in [
+            Compression::UNCOMPRESSED,
+            Compression::SNAPPY,
+            Compression::LZ4_RAW,
+            Compression::GZIP(Default::default()),
+            Compression::BROTLI(Default::default()),
+            Compression::ZSTD(Default::default()),
+        ] {
+            let properties = WriterProperties::builder().set_compression(packed);
+            let properties = properties.set_max_row_group_row_count(Some(2)).build();
+            let bytes = parquet_of(std::slice::from_ref(&batch), properties);
+            forms.push(folder.write(&format!("{at}{packed}.parquet"), &bytes));
+            forms.push(folder.write(&format!("{at}{packed}"), bytes));
+        }
+        let parts = [batch.slice(0, 2), batch.slice(2, 0), batch.slice(2, 3)];
+        for packed in [None, Some(CompressionType::ZSTD), Some(CompressionType::LZ4_FRAME)] {
+            let file = arrow_of(&parts, packed, true);
+            let stream = arrow_of(&parts, packed, false);
+            forms.push(folder.write(&format!("{at}{packed:?}.feather"), &file));
+            forms.push(folder.write(&format!("{at}{packed:?}.arrow.gz"), gz(&file)));
+            forms.push(folder.write(&format!("{at}{packed:?}file"), file));
+            forms.push(folder.write(&format!("{at}{packed:?}.arrow"), &stream));
+            forms.push(folder.write(&format!("{at}{packed:?}.arrows.zst"), zst(&stream)));
+        }
+    }
+    forms
+}
+
 /// Without what differs between forms.
 fn bare(documents: Vec<Document>) -> Vec<(String, Content, Option<String>)> {
     documents.into_iter().map(|document| (document.id, document.content, document.prompt)).collect()
@@ -146,7 +246,7 @@ fn every_form_gives_the_same_documents() {
             .map(|at| (format!("n{at}"), content(at), Some(format!("what, {at}?"))))
             .collect::<Vec<_>>()
     };
-    for form in forms(&folder) {
+    for form in forms(&folder).into_iter().chain(columnar(&folder)) {
         assert_eq!(of(&text, &form), expected(|at| Content::Text(TEXTS[at].into())), "{form:?}");
         let ids = expected(|at| Content::Tokens(vec![at as u32, 7, u32::MAX]));
         assert_eq!(of(&tokens, &form), ids, "{form:?}");
@@ -505,4 +605,158 @@ fn names_tell_forms() {
     ] {
         assert_eq!(Format::of(Path::new(name)), format, "{name}");
     }
+}
+
+fn table_of<const N: usize>(columns: [(&str, ArrayRef); N]) -> RecordBatch {
+    RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true)))
+        .unwrap()
+}
+
+/// A batch as parquet and as an arrow stream.
+fn both(folder: &Folder, batch: &RecordBatch) -> [PathBuf; 2] {
+    let batch = std::slice::from_ref(batch);
+    [
+        folder.write("t.parquet", parquet_of(batch, WriterProperties::default())),
+        folder.write("t.arrow", arrow_of(batch, None, false)),
+    ]
+}
+
+#[test]
+fn nulls_and_ids_of_columns() {
+    let folder = Folder::new();
+    let text: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None, Some("c")]));
+    let integers: ArrayRef = Arc::new(Int64Array::from(vec![Some(-5), Some(6), None]));
+    let other: ArrayRef = Arc::new(Float64Array::from(vec![0.5, 1.5, 2.5]));
+    for (id, expected) in [(integers, ["-5", "3"]), (other, ["1", "3"])] {
+        for path in both(&folder, &table_of([("id", id.clone()), ("text", text.clone())])) {
+            let items = read(&path);
+            let ids: Vec<_> = items.iter().flatten().map(|document| document.id.as_str()).collect();
+            let offsets: Vec<_> = items.iter().flatten().map(|document| document.offset).collect();
+            assert_eq!((ids, offsets), (expected.to_vec(), vec![0, 2]));
+            let error = items[1].as_ref().unwrap_err().to_string();
+            assert!(error.contains("row 2: field \"text\" is null, not a text"), "{error}");
+        }
+    }
+    let mut lists = ListBuilder::new(Int64Builder::new());
+    lists.append_value([Some(1), None]);
+    lists.append_value([Some(-1)]);
+    lists.append_null();
+    lists.append_value([Some(3)]);
+    let fields = Fields { tokens: Some("ids".into()), ..Fields::default() };
+    for path in both(&folder, &table_of([("ids", Arc::new(lists.finish()))])) {
+        let items = read_with(&path, Reading { fields: fields.clone(), ..Reading::default() });
+        assert_eq!(
+            items.iter().map(Result::is_ok).collect::<Vec<_>>(),
+            [false, false, false, true]
+        );
+        assert_eq!(items[3].as_ref().unwrap().content, Content::Tokens(vec![3]));
+    }
+}
+
+#[test]
+fn columns_of_other_kinds_are_refused_once() {
+    let folder = Folder::new();
+    let numbers: ArrayRef = Arc::new(UInt16Array::from(vec![1; 50]));
+    let tokens = Fields { tokens: Some("text".into()), ..Fields::default() };
+    for path in both(&folder, &table_of([("text", numbers.clone())])) {
+        for (fields, says) in [
+            (Fields::default(), "is UInt16, not a text"),
+            (tokens.clone(), "not a list of token ids"),
+        ] {
+            let errors = errors(read_with(&path, Reading { fields, ..Reading::default() }));
+            assert!(errors.len() == 1 && errors[0].contains(says), "{errors:?}");
+        }
+    }
+    for path in both(&folder, &table_of([("body", numbers)])) {
+        assert!(matches!(&read(&path)[..], [Err(DocumentError::Column { .. })]));
+    }
+}
+
+#[test]
+fn long_cells_are_skipped() {
+    let folder = Folder::new();
+    let long = "x".repeat(101);
+    let text: ArrayRef = Arc::new(StringArray::from(vec!["a", &long, "c"]));
+    for path in both(&folder, &table_of([("text", text)])) {
+        let items = read_with(&path, Reading { max_document: 100, ..Reading::default() });
+        assert_eq!(texts(&items), ["a", "c"]);
+        assert!(matches!(
+            items[1],
+            Err(DocumentError::TooLong { place: Place::Row(2), limit: 100, .. })
+        ));
+    }
+}
+
+/// Two gigabytes of rows that repeat one text of eight megabytes.
+#[test]
+fn repeated_texts_are_held_once() {
+    let folder = Folder::new();
+    let text = "x".repeat(8 << 20);
+    let words = DictionaryArray::<Int8Type>::new(
+        vec![0_i8; 250].into(),
+        Arc::new(StringArray::from(vec![text.as_str()])),
+    );
+    let properties = WriterProperties::builder().set_dictionary_page_size_limit(1 << 30).build();
+    let batch = table_of([("text", Arc::new(words))]);
+    let path = folder.write("a.parquet", parquet_of(&[batch], properties));
+    assert!(path.metadata().unwrap().len() < 32 << 20);
+    let before = peak_memory();
+    let rows = documents(sources(vec![path], None), Reading::default());
+    let lengths = rows.map(|row| match row.unwrap().content {
+        Content::Text(text) => text.len(),
+        Content::Tokens(_) => 0,
+    });
+    assert_eq!(lengths.filter(|length| *length == 8 << 20).count(), 250);
+    if let (Some(before), Some(after)) = (before, peak_memory()) {
+        assert!(after - before < 512 << 10, "{} KiB more", after - before);
+    }
+}
+
+#[test]
+fn a_damaged_row_group_does_not_stop_the_rest() {
+    let folder = Folder::new();
+    let texts_of = |at: usize| format!("text number {at} {}", "y".repeat(200));
+    let column: ArrayRef = Arc::new(StringArray::from_iter_values((0..9).map(texts_of)));
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(3))
+        .set_dictionary_enabled(false);
+    let mut bytes = parquet_of(&[table_of([("text", column)])], properties.build());
+    let damaged = bytes.windows(13).position(|window| window == b"text number 4").unwrap();
+    bytes[damaged] = 0xFF;
+    let items = read(&folder.write("a.parquet", bytes));
+    let rows: Vec<_> = items.iter().flatten().map(|document| document.id.as_str()).collect();
+    assert_eq!(rows, ["1", "2", "3", "7", "8", "9"]);
+    assert!(matches!(&errors(items)[..], [error] if error.contains("cannot be read as parquet")));
+}
+
+/// Whatever a file holds, reading it ends, and with errors instead of panics.
+#[test]
+fn damaged_tables_are_errors() {
+    let folder = Folder::new();
+    let batch = columns().remove(0);
+    let parts = std::slice::from_ref(&batch);
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+    let whole = [
+        ("a.parquet", parquet_of(parts, properties)),
+        ("a.arrow", arrow_of(parts, None, false)),
+        ("b.arrow", arrow_of(parts, Some(CompressionType::LZ4_FRAME), true)),
+    ];
+    let reading = Reading { fields: all_fields(), ..Reading::default() };
+    let mut failed = 0;
+    for (name, bytes) in whole {
+        for at in (0..bytes.len()).step_by(3) {
+            for change in [0xFF, 0x80] {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= change;
+                let items = read_with(&folder.write(name, damaged), reading.clone());
+                assert!(items.len() <= 2 * TEXTS.len(), "{name} {at}: {items:?}");
+                failed += items.iter().filter(|item| item.is_err()).count();
+            }
+        }
+        for length in (0..bytes.len()).step_by(37) {
+            let items = read_with(&folder.write(name, &bytes[..length]), reading.clone());
+            assert!(items.len() <= 2 * TEXTS.len(), "{name} cut to {length}: {items:?}");
+        }
+    }
+    assert!(failed > 300, "{failed}");
 }

@@ -327,8 +327,8 @@ pub enum CorrectionChoice {
 /// The documents that are read, and how.
 #[derive(Args)]
 pub struct Inputs {
-    /// Files (txt, md, jsonl, csv, tsv; also .gz and .zst), folders, quoted patterns such as 'data/**/*.jsonl.zst', or
-    /// `-` for standard input
+    /// Files (txt, md, jsonl, csv, tsv, arrow, each also .gz and .zst; parquet), folders, quoted patterns such as
+    /// 'data/**/*.jsonl.zst', or `-` for standard input
     #[arg(value_name = "PATH", required_unless_present = "files_from")]
     pub paths: Vec<PathBuf>,
     /// File with a path a line, read after the other paths; `-` is standard input
@@ -413,6 +413,8 @@ pub enum StdinFormat {
     Jsonl,
     Csv,
     Tsv,
+    /// An Arrow IPC stream
+    Arrow,
 }
 
 impl From<StdinFormat> for touchmark::corpus::Format {
@@ -422,6 +424,7 @@ impl From<StdinFormat> for touchmark::corpus::Format {
             StdinFormat::Jsonl => Self::Jsonl,
             StdinFormat::Csv => Self::Csv,
             StdinFormat::Tsv => Self::Tsv,
+            StdinFormat::Arrow => Self::Arrow,
         }
     }
 }
