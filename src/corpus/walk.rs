@@ -62,7 +62,7 @@ impl Walk {
     }
 
     /// Whether an entry is a file, and its path as it is to be shown.
-    fn file(&mut self, entry: DirEntry) -> Result<Option<PathBuf>, DocumentError> {
+    fn file(&self, entry: DirEntry) -> Result<Option<PathBuf>, DocumentError> {
         let mut path = entry.path().to_owned();
         if let Some(pattern) = &self.pattern {
             let root =

@@ -417,7 +417,7 @@ fn long_records_are_skipped() {
         ),
         // What is not read of a row may be long.
         ("a.csv", rows.join("\n"), vec!["a", "b", "c", "d"], vec![Place::Row(2), Place::Row(5)]),
-        ("a.txt", long.clone(), vec![], vec![Place::Whole]),
+        ("a.txt", long, vec![], vec![Place::Whole]),
     ] {
         for (packed, bytes) in [
             ("", content.clone().into_bytes()),
@@ -536,8 +536,7 @@ fn lists_name_files() {
     let list =
         format!("{}\r\n\n{}\nmissing\n-\n{}", a.display(), folder.path("d").display(), b.display());
     let list = folder.write("list", list);
-    let items: Vec<Item> =
-        documents(sources(vec![b.clone()], Some(list)), Reading::default()).collect();
+    let items: Vec<Item> = documents(sources(vec![b], Some(list)), Reading::default()).collect();
     assert_eq!(texts(&items), ["b", "a", "b", "b"]);
     let errors = errors(items);
     assert!(errors[0].starts_with("missing: ") && errors[1].starts_with("./-: "), "{errors:?}");
