@@ -122,8 +122,10 @@ impl Rows {
         };
         let columns = &self.columns;
         let tokens = match cell(columns.tokens)? {
-            Cell::Text(list) => ids(&list)
-                .map_or(Cell::Other("a text that is no list of token ids".into()), Cell::Ids),
+            Cell::Text(list) => ids(&list).map_or_else(
+                || Cell::Other("a text that is no list of token ids".into()),
+                Cell::Ids,
+            ),
             cell => cell,
         };
         // An empty name is none.

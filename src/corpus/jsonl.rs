@@ -172,9 +172,10 @@ impl<'de> Visitor<'de> for AnyCell {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Cell, E> {
-        Ok(Number::from_f64(number).map_or(Cell::Other("not a finite number".into()), |number| {
-            Cell::Number(number.to_string())
-        }))
+        Ok(match Number::from_f64(number) {
+            Some(number) => Cell::Number(number.to_string()),
+            None => Cell::Other("not a finite number".into()),
+        })
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Cell, E> {
