@@ -1,5 +1,6 @@
 //! The manual: decisions and their reasons, as documentation that is built with the code.
 //!
+//! - [`corpora`]: many documents, and what is found in them
 //! - [`schemes`]: what each way of marking does, and which to choose
 //! - [`statistics`]: what a p-value here means, and how well it holds
 //! - [`defaults`]: why the defaults are what they are, with the measurements
@@ -10,6 +11,7 @@
 //! - [`threat_model`]: what a mark can and cannot prove
 //! - [`formats`]: the PRF's bytes, profiles, key files, rows
 
+pub mod corpora;
 pub mod defaults;
 pub mod engines;
 pub mod formats;

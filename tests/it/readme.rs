@@ -32,3 +32,46 @@ fn every_command_of_the_readme_works() {
         }
     }
 }
+
+/// Enough documents to fill the pipes both ways, one of them marked; then documents that fail half way, and a wrong flag.
+const RECIPE: &str = r#"
+from detect import detect
+import sys
+marked = open("marked.txt").read()
+texts = ["A plain text. \u00e9" * 40, marked]
+rows = list(detect({"id": f"d{n}", "text": texts[n == 700]} for n in range(3000)))
+assert [row["id"] for row in rows] == [f"d{n}" for n in range(3000)]
+assert [row["id"] for row in rows if row["verdict"] == "detected"] == ["d700"]
+def broken():
+    yield {"id": "a", "text": "x"}
+    raise KeyError("broken")
+for documents, flags, error in [(broken(), [], KeyError), ([], ["--profile", "none"], RuntimeError)]:
+    try:
+        list(detect(documents, *flags))
+        sys.exit("no error")
+    except error:
+        pass
+"#;
+
+#[test]
+fn the_python_recipe_gives_the_rows() {
+    let home = Home::new();
+    let marked =
+        home.ok(&["generate", "-p", "The ship came in", "--max-tokens", "300", "--ignore-eos"]);
+    home.write("marked.txt", marked);
+    let program = Path::new(env!("CARGO_BIN_EXE_touchmark")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let run = Command::new("python3")
+        .args(["-c", RECIPE])
+        .current_dir(home.path(""))
+        .env("PATH", &path)
+        .env("PYTHONPATH", Path::new(env!("CARGO_MANIFEST_DIR")).join("src/manual"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("TOUCHMARK_HOME", home.path("home"))
+        .output();
+    let Ok(output) = run else {
+        println!("skipped: there is no python3 here");
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
