@@ -1,6 +1,7 @@
 //! From rows of many runs to q-values over all documents: what is noted of each row, and what it comes to.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::Deserialize;
@@ -102,7 +103,7 @@ pub struct Census {
 struct Open {
     document: u64,
     p: Option<LogP>,
-    targets: Vec<u64>,
+    targets: HashSet<u64>,
 }
 
 impl Census {
@@ -112,13 +113,12 @@ impl Census {
         let (document, target) = (row.document(), row.target());
         if self.open.as_ref().is_none_or(|open| open.document != document) {
             self.end_of_file();
-            self.open = Some(Open { document, p: None, targets: Vec::new() });
+            self.open = Some(Open { document, p: None, targets: HashSet::new() });
         }
         let Some(open) = &mut self.open else { return };
-        if open.targets.contains(&target) {
+        if !open.targets.insert(target) {
             self.twice.push(document);
         }
-        open.targets.push(target);
         if row.is_tested() {
             let p = row.log10_p_corrected;
             open.p = Some(open.p.map_or(p, |smallest| smallest.min(p)));

@@ -33,6 +33,16 @@
 //! Streams: 0 is the (first) key; tournament layer l is bit l mod 32 of stream ⌊l/32⌋; 64 is the second key of dual-key
 //! schemes; 128 is for messages. Vectors, made by another implementation: `tests/it/golden/prf.json` and `prf.py`.
 //!
+//! ## Tenants' keys
+//!
+//! ```text
+//! subkey       = BLAKE3-derive_key( "touchmark 2026-11 tenant keys v1", key (32 bytes) )
+//! tenant's key = BLAKE3-keyed( subkey, name )
+//! ```
+//!
+//! The name is 1 to 128 visible ASCII characters, as bytes. Keys of other engines have no tenants. Rows name such a key
+//! `<key id>/<name>`. Vectors, made by another implementation: `tests/it/golden/tenants.json` and `tenants.py`.
+//!
 //! ## PRFs of other engines
 //!
 //! `philox4x32-10-v1`, `sglang-murmur3-v1`, `synthid-table`, `synthid-iv`, `transformers-kgw-torch-cpu`,

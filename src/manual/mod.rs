@@ -7,6 +7,7 @@
 //! - [`models`]: which models run, and what their numbers are worth
 //! - [`engines`]: marks of other engines
 //! - [`payloads`]: marks that carry a message
+//! - [`many_keys`]: tenants, and which of many keys marked a text
 //! - [`performance`]: what reading and marking cost
 //! - [`threat_model`]: what a mark can and cannot prove
 //! - [`formats`]: the PRF's bytes, profiles, key files, rows
@@ -15,6 +16,7 @@ pub mod corpora;
 pub mod defaults;
 pub mod engines;
 pub mod formats;
+pub mod many_keys;
 pub mod models;
 pub mod payloads;
 pub mod performance;

@@ -20,6 +20,8 @@ mod cli_identify;
 mod cli_import;
 #[cfg(all(feature = "bundled", feature = "hub", unix))]
 mod cli_models;
+#[cfg(feature = "bundled")]
+mod cli_tenants;
 mod common;
 mod conformance;
 #[cfg(feature = "corpus")]
@@ -34,6 +36,8 @@ mod highest;
 #[cfg(all(feature = "hub", unix))]
 mod hub;
 mod import;
+#[cfg(feature = "tokenizer")]
+mod many_keys;
 mod payload;
 mod peers;
 #[cfg(all(feature = "engine", feature = "tokenizer"))]

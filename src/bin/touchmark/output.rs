@@ -135,7 +135,7 @@ pub fn log10_p(value: f64) -> String {
     if value == 0.0 { "0".to_owned() } else { format!("{value:.1}") }
 }
 
-/// Colour for tokens that speak for a mark; brackets where there is no colour.
+/// Colour for tokens that speak for a mark and a line under marked passages; brackets and braces where there is no colour.
 pub struct Highlight {
     coloured: bool,
 }
@@ -146,13 +146,29 @@ impl Highlight {
         Self { coloured: choice != anstream::ColorChoice::Never }
     }
 
-    /// A token's text, marked or plain.
-    pub fn token(&self, text: &str, marked: bool) -> String {
-        let style = Style::new().fg_color(Some(AnsiColor::Green.into()));
+    /// A token's text, marked or plain, in a passage or outside.
+    pub fn token(&self, text: &str, marked: bool, inside: bool) -> String {
+        let mut style = Style::new();
+        if marked {
+            style = style.fg_color(Some(AnsiColor::Green.into()));
+        }
+        if inside {
+            style = style.underline();
+        }
         match (marked, self.coloured) {
-            (false, _) => text.to_owned(),
-            (true, true) => format!("{style}{text}{style:#}"),
+            (_, true) if marked || inside => format!("{style}{text}{style:#}"),
             (true, false) => format!("[{text}]"),
+            _ => text.to_owned(),
+        }
+    }
+
+    /// What stands between two tokens where a passage begins or ends.
+    pub fn boundary(&self, before: bool, after: bool) -> &'static str {
+        match (before, after) {
+            _ if self.coloured => "",
+            (false, true) => "{",
+            (true, false) => "}",
+            _ => "",
         }
     }
 }

@@ -139,7 +139,7 @@ fn print(report: &[Reading]) -> anyhow::Result<()> {
             verdict.as_str()
         )?;
     }
-    let green = Highlight::for_stdout().token("Green", true);
+    let green = Highlight::for_stdout().token("Green", true, false);
     let odds = report.first().map_or(0.0, |reading| -reading.log10_p);
     writeln!(
         out,

@@ -8,7 +8,7 @@ use touchmark::tokens::{Encoding, Tokenize};
 
 use crate::output::Highlight;
 
-/// The document, tokens that speak for the mark highlighted.
+/// The document, tokens that speak for the mark highlighted and marked passages underlined.
 pub fn explain(
     text: Option<&str>,
     encoding: &Encoding,
@@ -20,11 +20,21 @@ pub fn explain(
         return Ok(highlighted(text, encoding, detector, found));
     }
     let highlight = Highlight::for_stdout();
-    let speaking = speaking(detector, found);
-    let tokens = encoding.ids.iter().enumerate();
-    tokens
-        .map(|(at, id)| Ok(highlight.token(&tokenizer.decode(&[*id])?, speaking.contains(&at))))
-        .collect()
+    let (speaking, mut shown, mut before) = (speaking(detector, found), String::new(), false);
+    for (at, id) in encoding.ids.iter().enumerate() {
+        let inside = is_inside(found, at);
+        shown.push_str(highlight.boundary(before, inside));
+        let token = tokenizer.decode(&[*id])?;
+        shown.push_str(&highlight.token(&token, speaking.contains(&at), inside));
+        before = inside;
+    }
+    shown.push_str(highlight.boundary(before, false));
+    Ok(shown)
+}
+
+/// Whether a token lies in a marked passage.
+fn is_inside(found: &Detection, token: usize) -> bool {
+    found.passages.iter().any(|passage| passage.tokens.contains(&token))
 }
 
 /// Positions whose evidence is notable.
@@ -37,7 +47,7 @@ pub fn speaking(detector: &Detector, found: &Detection) -> HashSet<usize> {
         .collect()
 }
 
-/// A text, tokens that speak for the mark highlighted.
+/// A text, tokens that speak for the mark highlighted and marked passages underlined.
 pub fn highlighted(
     text: &str,
     encoding: &Encoding,
@@ -46,20 +56,26 @@ pub fn highlighted(
 ) -> String {
     let highlight = Highlight::for_stdout();
     let speaking = speaking(detector, found);
-    let (mut shown, mut end) = (String::new(), 0);
+    let (mut shown, mut end, mut before) = (String::new(), 0, false);
     for (position, bytes) in encoding.bytes.iter().enumerate() {
         // Tokens that share a character's bytes overlap; each byte is shown once.
         let (start, stop) = (bytes.start.max(end), bytes.end.max(end));
         if let (Some(gap), Some(token)) = (text.get(end..start), text.get(start..stop)) {
+            let inside = is_inside(found, position);
             shown.push_str(gap);
             let visible = token.trim_start();
-            shown.push_str(&token[..token.len() - visible.len()]);
+            let (space, visible) = token.split_at(token.len() - visible.len());
+            shown.push_str(highlight.boundary(before, before && inside));
+            let spanned = before && inside && !space.is_empty();
+            shown.push_str(&highlight.token(space, false, spanned));
+            shown.push_str(highlight.boundary(before && inside, inside));
             if !visible.is_empty() {
-                shown.push_str(&highlight.token(visible, speaking.contains(&position)));
+                shown.push_str(&highlight.token(visible, speaking.contains(&position), inside));
             }
-            end = stop;
+            (end, before) = (stop, inside);
         }
     }
+    shown.push_str(highlight.boundary(before, false));
     shown.push_str(text.get(end..).unwrap_or_default());
     shown
 }
