@@ -95,6 +95,7 @@ fn document(args: &args::Identify) -> anyhow::Result<Document> {
         offset: 0,
         content: Content::Text(text),
         prompt: args.prompt.clone(),
+        line: None,
     })
 }
 
