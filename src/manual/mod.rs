@@ -6,6 +6,7 @@
 //! - [`models`]: which models run, and what their numbers are worth
 //! - [`engines`]: marks of other engines
 //! - [`payloads`]: marks that carry a message
+//! - [`runs`]: large runs: forms of output, ranks, going on after an end
 //! - [`performance`]: what reading and marking cost
 //! - [`threat_model`]: what a mark can and cannot prove
 //! - [`formats`]: the PRF's bytes, profiles, key files, rows
@@ -16,6 +17,7 @@ pub mod formats;
 pub mod models;
 pub mod payloads;
 pub mod performance;
+pub mod runs;
 pub mod schemes;
 pub mod statistics;
 pub mod threat_model;

@@ -17,14 +17,11 @@ static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 static WRITING: Mutex<()> = Mutex::new(());
 static ADVICE: OnceLock<String> = OnceLock::new();
 
-/// From now on SIGINT, SIGTERM and SIGHUP end the program with exit code 130, and `advice` is said.
-///
-/// # Errors
-/// The system lets no signal be handled.
-pub fn end_cleanly(advice: String) -> anyhow::Result<()> {
+/// From now on SIGINT, SIGTERM and SIGHUP end the program with exit code 130, and `advice` is said. Where one of them has been
+/// set to be ignored, as `nohup` does, all are left as they are.
+pub fn end_cleanly(advice: String) {
     let _once = ADVICE.set(advice);
-    ctrlc::set_handler(end)?;
-    Ok(())
+    let _left = ctrlc::try_set_handler(end);
 }
 
 fn end() {

@@ -16,7 +16,7 @@ use crate::output::{self, Exit};
 use crate::whole_file::WholeFile;
 
 pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
-    interrupt::end_cleanly("; nothing was written".to_owned())?;
+    interrupt::end_cleanly("; nothing was written".to_owned());
     let files = files(args)?;
     let level = level(args.finish.fdr)?;
     if args.format.is_some_and(|format| format != Format::Jsonl) {

@@ -76,6 +76,7 @@ impl Writer {
                 "--attributes needs at least as many files as there are ranks: a file's lines come from one rank"
             );
         }
+        refuse_inside(folder, inputs)?;
         let mut seen = BTreeSet::new();
         let mut files = Vec::new();
         for (number, source) in (0..).zip(sources) {
@@ -84,6 +85,15 @@ impl Writer {
                 continue;
             };
             let file = folder.join(relative(source, inputs)?);
+            if file
+                .canonicalize()
+                .is_ok_and(|file| source.canonicalize().is_ok_and(|it| it == file))
+            {
+                bail!(
+                    "{} would be written over; name another folder with --attributes",
+                    source.display()
+                );
+            }
             if !seen.insert(file.clone()) {
                 bail!(
                     "two sources would have the attribute file {}; read them in two runs",
@@ -138,6 +148,21 @@ impl Writer {
             None => Ok(()),
         }
     }
+}
+
+/// Attribute files must not be read as documents by the next run.
+fn refuse_inside(folder: &Path, inputs: &[PathBuf]) -> anyhow::Result<()> {
+    let absolute = std::path::absolute(folder)?;
+    for input in inputs.iter().filter(|input| input.is_dir()) {
+        if absolute.starts_with(std::path::absolute(input)?) {
+            bail!(
+                "--attributes {} lies in {}, where it would be read as documents; name a folder beside it",
+                folder.display(),
+                input.display()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// A source's place under the folder of attributes: as it lies in the folder that was named, or else as it was named. What is

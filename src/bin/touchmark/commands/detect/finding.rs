@@ -1,5 +1,7 @@
 //! What is written of one document.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 use touchmark::corpus::{Content, Document, DocumentError};
 use touchmark::detect::{Row, Verdict};
@@ -49,11 +51,11 @@ impl Finding {
         lines.collect()
     }
 
-    /// What a shard keeps: the document's record, or else its rows as [`Self::lines`] gives them.
-    pub fn body<'a>(&'a self, lines: &'a str) -> &'a [u8] {
+    /// What a shard keeps: the document's record, or else the rows as JSON lines.
+    pub fn body(&self) -> serde_json::Result<Cow<'_, [u8]>> {
         match &self.record {
-            Some(record) => record,
-            None => lines.as_bytes(),
+            Some(record) => Ok(record.into()),
+            None => Ok(self.lines()?.into_bytes().into()),
         }
     }
 

@@ -14,8 +14,6 @@ mod share;
 mod sink;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use anyhow::bail;
 use touchmark::corpus::{self, DocumentError, Fields, Reading};
@@ -27,7 +25,6 @@ pub use sink::table_row;
 
 use finding::{Outcome, Wants};
 use progress::{Progress, Totals};
-use reader::Examined;
 use share::{Items, Place, Share};
 use sink::Sink;
 
@@ -56,6 +53,15 @@ fn check(args: &args::Detect) -> anyhow::Result<()> {
     if is_text && inputs.files_from.as_deref() == Some(stdin) {
         bail!("standard input is either a document or, with --files-from, a list of files");
     }
+    let same = |path: &PathBuf, other: &PathBuf| match (path.canonicalize(), other.canonicalize()) {
+        (Ok(path), Ok(other)) => path == other && path.is_file(),
+        _ => false,
+    };
+    if let Some(output) = &args.output
+        && inputs.paths.iter().any(|path| same(path, output))
+    {
+        bail!("{} would be written over; name another file with -o", output.display());
+    }
     let runs = &args.runs;
     if runs.rank >= runs.world_size {
         bail!(
@@ -81,15 +87,13 @@ struct Job<'a> {
 impl Job<'_> {
     /// Writes as it reads.
     fn stream(&self) -> anyhow::Result<Exit> {
+        interrupt::end_cleanly("; with --resume DIR a run can go on where it was ended".to_owned());
         let shown = progress::is_shown(self.global, self.args);
         let listed = self.must_list(shown).then(|| self.sources().collect::<Listed>());
         let share = self.share(listed.as_ref());
         let mut progress = Progress::new(shown, self.bytes(listed.as_ref(), share))?;
         let mut attributes = self.attributes(listed.as_ref(), share)?;
         let mut sink = Sink::new(self.global, self.args)?;
-        interrupt::end_cleanly(
-            "; with --resume DIR a run can go on where it was ended".to_owned(),
-        )?;
         let mut totals = Totals::default();
         let take = |outcome: Outcome, progress: &Progress| {
             totals.count(&outcome);
@@ -127,7 +131,7 @@ impl Job<'_> {
         interrupt::end_cleanly(format!(
             "; finished shards are kept in {}, and the same command goes on after them",
             folder.display()
-        ))?;
+        ));
         let shown = progress::is_shown(self.global, self.args);
         let mut progress = Progress::new(shown, self.bytes(Some(&listed), share))?;
         let before = rank.totals();
@@ -182,7 +186,11 @@ impl Job<'_> {
         progress: &mut Progress,
         mut take: impl FnMut(Outcome, &Progress) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let reading = self.reading(progress.read.clone());
+        let reading = Reading {
+            keep_lines: self.args.runs.filter.is_some(),
+            read: Some(progress.read.clone()),
+            ..reading(&self.args.inputs)
+        };
         let items = Items::new(sources, reading, share, begin);
         let wants = self.wants();
         let examine = |item| finding::examine(&self.reader, wants, item);
@@ -248,23 +256,6 @@ impl Job<'_> {
         }
     }
 
-    fn reading(&self, read: Arc<AtomicU64>) -> Reading {
-        let inputs = &self.args.inputs;
-        let fields = Fields {
-            text: inputs.text_field.clone(),
-            id: inputs.id_field.clone(),
-            tokens: inputs.tokens_field.clone(),
-            prompt: inputs.prompt_field.clone(),
-        };
-        Reading {
-            stdin: inputs.stdin_format.into(),
-            fields,
-            max_document: inputs.max_document,
-            keep_lines: self.args.runs.filter.is_some(),
-            read: Some(read),
-        }
-    }
-
     fn explain_table(&self, totals: &Totals) {
         let is_table = sink::format(self.global, self.args) == Format::Table;
         if is_table && self.args.runs.filter.is_none() && totals.documents > 0 {
@@ -280,6 +271,18 @@ impl Job<'_> {
             _ => Exit::Done,
         }
     }
+}
+
+/// How documents are read.
+pub fn reading(inputs: &args::Inputs) -> Reading {
+    let fields = Fields {
+        text: inputs.text_field.clone(),
+        id: inputs.id_field.clone(),
+        tokens: inputs.tokens_field.clone(),
+        prompt: inputs.prompt_field.clone(),
+    };
+    let stdin = inputs.stdin_format.into();
+    Reading { stdin, fields, max_document: inputs.max_document, ..Reading::default() }
 }
 
 /// As many as there are cores, unless told otherwise.

@@ -129,11 +129,10 @@ impl Unfinished {
                 trailer.documents += 1;
                 trailer.tokens += finding.tokens();
                 trailer.detected += u64::from(finding.is_detected());
-                let lines = finding.lines()?;
-                let body = finding.body(&lines);
+                let body = finding.body()?;
                 trailer.body_bytes += body.len() as u64;
-                self.hasher.update(body);
-                self.out.write_all(body).with_context(|| cannot_write(&self.folder))?;
+                self.hasher.update(&body);
+                self.out.write_all(&body).with_context(|| cannot_write(&self.folder))?;
                 finding.attributes
             }
             Err(failure) => {
