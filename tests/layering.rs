@@ -45,6 +45,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("arrow_array", &["corpus"]),
     ("arrow_buffer", &["corpus"]),
     ("arrow_ipc", &["corpus"]),
+    ("arrow_json", &["corpus"]),
     ("arrow_schema", &["corpus"]),
     ("clap", &[]),
     ("csv_core", &["corpus"]),

@@ -147,6 +147,10 @@ impl rows::Batches for Batches {
     fn columns(&self) -> Columns {
         self.columns
     }
+
+    fn before_fault(&self) -> u64 {
+        self.before
+    }
 }
 
 impl Iterator for Batches {

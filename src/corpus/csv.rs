@@ -7,6 +7,7 @@ use csv_core::ReadFieldResult;
 use super::columns::Columns;
 use super::open::Opened;
 use super::record::{Cell, Record};
+use super::records::Numbered;
 use super::{Document, DocumentError, Place, Reading};
 use crate::tokens::TokenId;
 
@@ -21,6 +22,8 @@ pub struct Rows {
     row: u64,
     offset: u64,
     ended: bool,
+    /// Whether the last item was a fault of the source.
+    failed: bool,
 }
 
 /// The cells of a row that are kept, and how many it has.
@@ -36,9 +39,18 @@ impl Rows {
     pub fn new(opened: Opened, delimiter: u8, reading: Reading) -> Result<Self, DocumentError> {
         let parser = csv_core::ReaderBuilder::new().delimiter(delimiter).build();
         let (columns, offset) = (Columns::default(), opened.left_out);
-        let mut rows =
-            Self { opened, parser, reading, columns, width: 0, row: 0, offset, ended: false };
-        let names = rows.read(|_| true).map_err(|error| rows.failed(error))?;
+        let mut rows = Self {
+            opened,
+            parser,
+            reading,
+            columns,
+            width: 0,
+            row: 0,
+            offset,
+            ended: false,
+            failed: false,
+        };
+        let names = rows.read(|_| true).map_err(|error| rows.fault(error))?;
         let Some(names) = names else { return Ok(Self { ended: true, ..rows }) };
         if names.too_long {
             return Err(rows.too_long());
@@ -139,7 +151,7 @@ impl Rows {
         record.document(&self.reading.fields, source, place, offset)
     }
 
-    fn failed(&self, error: io::Error) -> DocumentError {
+    fn fault(&self, error: io::Error) -> DocumentError {
         DocumentError::Read { source_name: self.opened.name.clone(), error }
     }
 
@@ -159,8 +171,8 @@ impl Iterator for Rows {
         }
         // The offset after line ends, which reading a row begins with.
         if let Err(error) = self.skip_line_ends() {
-            self.ended = true;
-            return Some(Err(self.failed(error)));
+            (self.ended, self.failed) = (true, true);
+            return Some(Err(self.fault(error)));
         }
         let (offset, columns) = (self.offset, self.columns);
         match self.read(|column| columns.wants(column)) {
@@ -173,8 +185,24 @@ impl Iterator for Rows {
                 None
             }
             Err(error) => {
-                self.ended = true;
-                Some(Err(self.failed(error)))
+                (self.ended, self.failed) = (true, true);
+                Some(Err(self.fault(error)))
+            }
+        }
+    }
+}
+
+impl Numbered for Rows {
+    fn number(&self) -> u64 {
+        // A fault of the source ends it after its last row.
+        self.row.saturating_sub(u64::from(!self.failed))
+    }
+
+    fn skip_to(&mut self, number: u64) {
+        while !self.ended && self.row < number {
+            match self.read(|_| false) {
+                Ok(Some(_)) => self.row += 1,
+                Ok(None) | Err(_) => self.ended = true,
             }
         }
     }

@@ -155,3 +155,17 @@ pub enum DocumentError {
         error: Box<dyn std::error::Error + Send + Sync>,
     },
 }
+
+impl DocumentError {
+    /// Whether it is of one record, and not of a source or a part of it.
+    pub fn is_of_record(&self) -> bool {
+        matches!(
+            self,
+            Self::Utf8 { .. }
+                | Self::Json { .. }
+                | Self::TooLong { .. }
+                | Self::Cells { .. }
+                | Self::Field { .. }
+        )
+    }
+}

@@ -9,6 +9,7 @@ use serde_json::Number;
 
 use super::open::Opened;
 use super::record::{Cell, Record};
+use super::records::Numbered;
 use super::{Document, DocumentError, Fields, Place, Reading};
 use crate::tokens::TokenId;
 
@@ -19,6 +20,8 @@ pub struct Lines {
     line: Vec<u8>,
     offset: u64,
     number: u64,
+    /// Items so far.
+    items: u64,
     ended: bool,
 }
 
@@ -32,7 +35,7 @@ enum Outcome {
 impl Lines {
     pub fn new(opened: Opened, reading: Reading) -> Self {
         let offset = opened.left_out;
-        Self { opened, reading, line: Vec::new(), offset, number: 0, ended: false }
+        Self { opened, reading, line: Vec::new(), offset, number: 0, items: 0, ended: false }
     }
 
     /// Reads a line into `line`; of a line beyond the limit, the rest is passed over.
@@ -65,7 +68,9 @@ impl Lines {
             line: self.number,
             error,
         })?;
-        record.document(fields, source, Place::Line(self.number), offset)
+        let document = record.document(fields, source, Place::Line(self.number), offset)?;
+        let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
+        Ok(Document { line: self.reading.keep_lines.then(|| line.into()), ..document })
     }
 }
 
@@ -78,8 +83,12 @@ impl Iterator for Lines {
             match self.read() {
                 Ok(Outcome::End) => self.ended = true,
                 Ok(Outcome::Line) if self.line.trim_ascii().is_empty() => {}
-                Ok(Outcome::Line) => return Some(self.record(offset)),
+                Ok(Outcome::Line) => {
+                    self.items += 1;
+                    return Some(self.record(offset));
+                }
                 Ok(Outcome::TooLong) => {
+                    self.items += 1;
                     return Some(Err(DocumentError::TooLong {
                         source_name: self.opened.name.clone(),
                         place: Place::Line(self.number),
@@ -88,12 +97,29 @@ impl Iterator for Lines {
                 }
                 Err(error) => {
                     self.ended = true;
+                    self.items += 1;
                     let source_name = self.opened.name.clone();
                     return Some(Err(DocumentError::Read { source_name, error }));
                 }
             }
         }
         None
+    }
+}
+
+impl Numbered for Lines {
+    fn number(&self) -> u64 {
+        self.items.saturating_sub(1)
+    }
+
+    fn skip_to(&mut self, number: u64) {
+        while !self.ended && self.items < number {
+            match self.read() {
+                Ok(Outcome::End) | Err(_) => self.ended = true,
+                Ok(Outcome::Line) if self.line.trim_ascii().is_empty() => {}
+                Ok(_) => self.items += 1,
+            }
+        }
     }
 }
 

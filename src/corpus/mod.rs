@@ -24,19 +24,26 @@ mod format;
 mod jsonl;
 mod list;
 mod open;
+mod pack;
 mod parquet;
 mod record;
+mod records;
 mod rows;
 mod sources;
+pub mod table;
 mod text;
 mod walk;
 
 pub use error::{DocumentError, Place};
 pub use format::Format;
+pub use pack::{Packed, Packing};
 pub use record::record_id;
+pub use records::Records;
 pub use sources::{Sources, sources};
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crate::tokens::TokenId;
 
@@ -53,6 +60,8 @@ pub struct Document {
     pub content: Content,
     /// What the text answers, where it was asked for and given.
     pub prompt: Option<String>,
+    /// Its line of JSON as it is, without the line's end, where that was asked for.
+    pub line: Option<Box<[u8]>>,
 }
 
 /// A document's text, or ids that were kept when it was written.
@@ -93,17 +102,24 @@ pub struct Reading {
     /// Most bytes of a text, of a line of JSON, and of what is read of a row. A longer one is an error and is skipped
     /// without being held in memory.
     pub max_document: usize,
+    /// Whether documents keep their lines of JSON.
+    pub keep_lines: bool,
+    /// Grows by the bytes of files that have been read, as they are packed.
+    pub read: Option<Arc<AtomicU64>>,
 }
 
 impl Default for Reading {
     /// Documents of up to 64 MiB, fields `text` and `id`.
     fn default() -> Self {
-        Self { stdin: Format::Text, fields: Fields::default(), max_document: 64 << 20 }
+        Self {
+            stdin: Format::Text,
+            fields: Fields::default(),
+            max_document: 64 << 20,
+            keep_lines: false,
+            read: None,
+        }
     }
 }
-
-/// The records of one source.
-type Records = Box<dyn Iterator<Item = Result<Document, DocumentError>> + Send>;
 
 /// The documents of `sources`, in order; those of [`sources`], or a share of them. The path `-` is standard input.
 pub fn documents<S>(sources: S, reading: Reading) -> Documents<S::IntoIter>
@@ -129,31 +145,10 @@ impl<S: Iterator<Item = Result<PathBuf, DocumentError>>> Iterator for Documents<
                 return Some(item);
             }
             self.records = None;
-            let records = self.sources.next()?.and_then(|path| records(&path, &self.reading));
-            match records {
-                Ok(records) => self.records = Some(records),
+            match self.sources.next()? {
+                Ok(path) => self.records = Some(Records::open(&path, &self.reading)),
                 Err(error) => return Some(Err(error)),
             }
         }
     }
-}
-
-/// Opens a source.
-fn records(path: &Path, reading: &Reading) -> Result<Records, DocumentError> {
-    let opened = open::open(path, reading.stdin)?;
-    let reading = reading.clone();
-    let name = opened.name.clone();
-    Ok(match opened.format {
-        Format::Text => Box::new(std::iter::once(text::whole(opened, reading.max_document))),
-        Format::Jsonl => Box::new(jsonl::Lines::new(opened, reading)),
-        Format::Csv => Box::new(csv::Rows::new(opened, b',', reading)?),
-        Format::Tsv => Box::new(csv::Rows::new(opened, b'\t', reading)?),
-        Format::Parquet => {
-            drop(opened);
-            Box::new(rows::Rows::new(name, reading, |fields| parquet::Batches::new(path, fields))?)
-        }
-        Format::Arrow => {
-            Box::new(rows::Rows::new(name, reading, |fields| arrow::Batches::new(opened, fields))?)
-        }
-    })
 }

@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{DocumentError, Format};
+use super::{DocumentError, Format, Reading};
 
 const BUFFER: usize = 1 << 17;
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -21,14 +23,37 @@ pub struct Opened {
 }
 
 /// Opens a file, or standard input for `-`.
-pub fn open(path: &Path, stdin: Format) -> Result<Opened, DocumentError> {
+pub fn open(path: &Path, reading: &Reading) -> Result<Opened, DocumentError> {
     let name = path.display().to_string();
     let opened = if name == "-" {
-        unpacked(Box::new(io::stdin()), name.clone(), Some(stdin))
+        unpacked(Box::new(io::stdin()), name.clone(), Some(reading.stdin))
     } else {
-        File::open(path).and_then(|file| unpacked(Box::new(file), name.clone(), Format::of(path)))
+        File::open(path)
+            .map(|file| counted(file, reading.read.as_ref()))
+            .and_then(|file| unpacked(file, name.clone(), Format::of(path)))
     };
     opened.map_err(|error| DocumentError::Read { source_name: name, error })
+}
+
+/// A file whose bytes are counted, where that was asked for.
+fn counted(file: File, read: Option<&Arc<AtomicU64>>) -> Unbuffered {
+    match read {
+        Some(read) => Box::new(Counted { file, read: read.clone() }),
+        None => Box::new(file),
+    }
+}
+
+struct Counted {
+    file: File,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(bytes)?;
+        self.read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
 }
 
 /// No text in UTF-8 begins as packed data do, so that first bytes tell them apart whatever the name is.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow_schema::{DataType, Schema};
 use parquet::arrow::ProjectionMask;
@@ -35,10 +36,16 @@ pub struct Batches {
     /// Rows before the next batch, and before the next group.
     before: u64,
     next_group: u64,
+    /// Counts bytes of the file.
+    counted: Option<Arc<AtomicU64>>,
 }
 
 impl Batches {
-    pub fn new(path: &Path, fields: &Fields) -> Result<Self, DocumentError> {
+    pub fn new(
+        path: &Path,
+        fields: &Fields,
+        counted: Option<Arc<AtomicU64>>,
+    ) -> Result<Self, DocumentError> {
         let source = path.display().to_string();
         let file = File::open(path)
             .map_err(|error| DocumentError::Read { source_name: source.clone(), error })?;
@@ -58,6 +65,7 @@ impl Batches {
             group: None,
             before: 0,
             next_group: 0,
+            counted,
         })
     }
 
@@ -74,6 +82,20 @@ impl Batches {
             .with_row_groups(vec![group])
             .with_batch_size(rows)
             .build()
+    }
+
+    fn rows_of(&self, group: usize) -> u64 {
+        self.metadata.metadata().row_group(group).num_rows().max(0) as u64
+    }
+
+    /// Moves on to a group, whether it is then read or not.
+    fn begin(&mut self, group: usize) {
+        self.before = self.next_group;
+        self.next_group += self.rows_of(group);
+        if let Some(counted) = &self.counted {
+            let bytes = self.metadata.metadata().row_group(group).compressed_size();
+            counted.fetch_add(bytes.max(0) as u64, Ordering::Relaxed);
+        }
     }
 
     /// The next batch of the group that is open; the end of it, or a fault, closes it.
@@ -96,6 +118,28 @@ impl rows::Batches for Batches {
     fn columns(&self) -> Columns {
         self.columns
     }
+
+    /// Never the number of a row of the next group, which is read after the fault.
+    fn before_fault(&self) -> u64 {
+        self.before.min(self.next_group.saturating_sub(1))
+    }
+
+    /// Row groups are read from their beginning or not at all: after a damaged page, a group that was entered behind it
+    /// would have other rows.
+    fn skip_to(&mut self, row: u64) {
+        if row < self.next_group {
+            return;
+        }
+        self.group = None;
+        while let Some(group) = self.groups.clone().next() {
+            let rows = self.rows_of(group);
+            if row < self.next_group + rows {
+                return;
+            }
+            self.begin(group);
+            self.groups.next();
+        }
+    }
 }
 
 impl Iterator for Batches {
@@ -107,9 +151,7 @@ impl Iterator for Batches {
                 return Some(batch);
             }
             let group = self.groups.next()?;
-            self.before = self.next_group;
-            let rows = self.metadata.metadata().row_group(group).num_rows();
-            self.next_group += rows.max(0) as u64;
+            self.begin(group);
             match guarded(&self.source, "parquet", || self.open_group(group)) {
                 Ok(reader) => self.group = Some(reader),
                 Err(error) => return Some(Err(error)),

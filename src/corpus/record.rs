@@ -75,7 +75,7 @@ impl Record {
             (_, Place::Line(number) | Place::Row(number)) => number.to_string(),
             (_, Place::Whole) => source.to_owned(),
         };
-        Ok(Document { id, source: source.to_owned(), offset, content, prompt })
+        Ok(Document { id, source: source.to_owned(), offset, content, prompt, line: None })
     }
 }
 

@@ -11,6 +11,7 @@ use arrow_schema::{DataType, Schema};
 
 use super::columns::Columns;
 use super::record::{Cell, Record};
+use super::records::Numbered;
 use super::{Document, DocumentError, Fields, Place, Reading};
 use crate::tokens::TokenId;
 
@@ -25,6 +26,12 @@ pub struct Batch {
 pub trait Batches: Iterator<Item = Result<Batch, DocumentError>> {
     /// Where in a batch the fields are.
     fn columns(&self) -> Columns;
+
+    /// Rows of the source before the one that could not be read, after a fault.
+    fn before_fault(&self) -> u64;
+
+    /// Leaves out batches that lie wholly before a row, as far as that saves reading them.
+    fn skip_to(&mut self, _row: u64) {}
 }
 
 /// The records of one source.
@@ -33,6 +40,10 @@ pub struct Rows<B> {
     batch: Option<Batch>,
     /// The row of the batch that comes next.
     at: usize,
+    /// Number of the item that was given last.
+    number: u64,
+    /// A fault that was met on the way to where reading begins.
+    fault: Option<DocumentError>,
     source: String,
     reading: Reading,
 }
@@ -44,7 +55,7 @@ impl<B: Batches> Rows<B> {
         open: impl FnOnce(&Fields) -> Result<B, DocumentError>,
     ) -> Result<Self, DocumentError> {
         let batches = open(&reading.fields)?;
-        Ok(Self { batches, batch: None, at: 0, source, reading })
+        Ok(Self { batches, batch: None, at: 0, number: 0, fault: None, source, reading })
     }
 
     fn document(&self, batch: &Batch, row: usize) -> Result<Document, DocumentError> {
@@ -75,18 +86,56 @@ impl<B: Batches> Iterator for Rows<B> {
     type Item = Result<Document, DocumentError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Some(fault) = self.fault.take() {
+            return Some(Err(fault));
+        }
         loop {
             if let Some(batch) = &self.batch
                 && self.at < batch.rows.num_rows()
             {
                 let document = self.document(batch, self.at);
+                self.number = batch.before + self.at as u64;
                 self.at += 1;
                 return Some(document);
             }
             (self.batch, self.at) = (None, 0);
             match self.batches.next()? {
                 Ok(batch) => self.batch = Some(batch),
-                Err(error) => return Some(Err(error)),
+                Err(error) => {
+                    self.number = self.batches.before_fault();
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
+
+impl<B: Batches + Send> Numbered for Rows<B> {
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn skip_to(&mut self, number: u64) {
+        loop {
+            if let Some(batch) = &self.batch {
+                let ahead = number.saturating_sub(batch.before);
+                self.at = self.at.max(usize::try_from(ahead).unwrap_or(usize::MAX));
+                if self.at < batch.rows.num_rows() {
+                    return;
+                }
+            }
+            (self.batch, self.at) = (None, 0);
+            self.batches.skip_to(number);
+            match self.batches.next() {
+                None => return,
+                Some(Ok(batch)) => self.batch = Some(batch),
+                Some(Err(error)) if self.batches.before_fault() >= number => {
+                    self.number = self.batches.before_fault();
+                    self.fault = Some(error);
+                    return;
+                }
+                // One that is left out, like the rows before it.
+                Some(Err(_)) => {}
             }
         }
     }

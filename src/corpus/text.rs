@@ -18,7 +18,7 @@ pub fn whole(opened: Opened, limit: usize) -> Result<Document, DocumentError> {
     match String::from_utf8(bytes) {
         Ok(text) => {
             let content = Content::Text(text);
-            Ok(Document { id: source.clone(), source, offset, content, prompt: None })
+            Ok(Document { id: source.clone(), source, offset, content, prompt: None, line: None })
         }
         Err(error) => Err(DocumentError::Utf8 {
             source_name: source,

@@ -8,6 +8,7 @@
 //! - [`engines`]: marks of other engines
 //! - [`payloads`]: marks that carry a message
 //! - [`many_keys`]: tenants, and which of many keys marked a text
+//! - [`runs`]: large runs: forms of output, ranks, going on after an end
 //! - [`performance`]: what reading and marking cost
 //! - [`threat_model`]: what a mark can and cannot prove
 //! - [`formats`]: the PRF's bytes, profiles, key files, rows
@@ -20,6 +21,7 @@ pub mod many_keys;
 pub mod models;
 pub mod payloads;
 pub mod performance;
+pub mod runs;
 pub mod schemes;
 pub mod statistics;
 pub mod threat_model;

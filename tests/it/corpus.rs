@@ -19,7 +19,7 @@ use parquet::file::properties::WriterProperties;
 use serde_json::json;
 use tempfile::TempDir;
 use touchmark::corpus::{
-    Content, Document, DocumentError, Fields, Format, Place, Reading, documents, sources,
+    Content, Document, DocumentError, Fields, Format, Place, Reading, Records, documents, sources,
 };
 
 struct Folder(TempDir);
@@ -759,4 +759,68 @@ fn damaged_tables_are_errors() {
         }
     }
     assert!(failed > 300, "{failed}");
+}
+
+/// Items with their numbers, from a number on.
+fn from(path: &Path, reading: &Reading, begin: u64) -> Vec<(u64, String)> {
+    let mut records = Records::open(path, reading);
+    records.skip_to(begin);
+    let mut items = Vec::new();
+    while let Some(item) = records.next() {
+        let shown = item.map_or_else(|error| error.to_string(), |document| format!("{document:?}"));
+        items.push((records.number(), shown));
+    }
+    items
+}
+
+/// That reading may begin at any number, and gives what reading all gives from there on.
+fn assert_seekable(path: &Path, reading: &Reading) {
+    let all = from(path, reading, 0);
+    assert!(all.is_sorted_by_key(|(number, _)| number), "{path:?}: {all:?}");
+    for begin in 1..=all.last().map_or(0, |(number, _)| number + 2) {
+        let rest = all.iter().filter(|(number, _)| *number >= begin).cloned().collect::<Vec<_>>();
+        assert_eq!(from(path, reading, begin), rest, "{path:?} from {begin}");
+    }
+}
+
+#[test]
+fn reading_may_begin_anywhere() {
+    let folder = Folder::new();
+    let reading = Reading { fields: all_fields(), ..Reading::default() };
+    for form in forms(&folder).into_iter().chain(columnar(&folder)) {
+        assert_seekable(&form, &reading);
+    }
+    let lines = "{\"text\": 1}\n\n{\"text\": \"a\"}\nno json\n  \n{\"text\": \"b\"}";
+    let bad = folder.write("bad.jsonl", lines);
+    assert_eq!(from(&bad, &Reading::default(), 0).len(), 4);
+    assert_seekable(&bad, &Reading::default());
+    let torn = gz(jsonl().as_bytes());
+    assert_seekable(&folder.write("torn.jsonl.gz", &torn[..torn.len() - 20]), &reading);
+    assert_seekable(&folder.write("bad.csv", "text,id\na,1\nb\nc,3\n"), &Reading::default());
+    assert_seekable(&folder.path("absent.jsonl"), &Reading::default());
+}
+
+/// Ranks that enter a damaged file at other rows must agree on which rows it has.
+#[test]
+fn reading_damaged_row_groups_may_begin_anywhere() {
+    let folder = Folder::new();
+    let texts = StringArray::from_iter_values((0..90).map(|at| format!("text {at} {}", at * at)));
+    let batch = RecordBatch::try_from_iter([("text", Arc::new(texts) as ArrayRef)]).unwrap();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_dictionary_enabled(false)
+        .set_data_page_row_count_limit(5)
+        .set_write_batch_size(5)
+        .set_max_row_group_row_count(Some(30))
+        .build();
+    let bytes = parquet_of(&[batch], properties);
+    let mut failed = 0;
+    for at in (4..bytes.len() * 3 / 4).step_by(41) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0xFF;
+        let path = folder.write("a.parquet", damaged);
+        assert_seekable(&path, &Reading::default());
+        failed += usize::from(errors(read(&path)).len() == 1);
+    }
+    assert!(failed > 10, "{failed}");
 }

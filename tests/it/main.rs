@@ -45,6 +45,8 @@ mod power;
 mod prf;
 #[cfg(all(feature = "bundled", unix))]
 mod readme;
+#[cfg(all(feature = "bundled", unix))]
+mod runs;
 #[cfg(all(feature = "engine", feature = "tokenizer"))]
 mod segments;
 #[cfg(feature = "tokenizer")]

@@ -286,12 +286,14 @@ pub struct Detect {
     pub fpr: f64,
     #[command(flatten)]
     pub looks: Looks,
-    /// How rows are written
+    /// How rows are written [default: by the name of the -o file; for the terminal a table]
     #[arg(long, value_enum, env = "TOUCHMARK_FORMAT")]
     pub format: Option<Format>,
-    /// Write rows to this file
+    /// Write to this file, which appears when all is written
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub runs: Runs,
     /// Show each text with the tokens that speak for the mark
     #[arg(long)]
     pub explain: bool,
@@ -302,10 +304,42 @@ pub struct Detect {
     pub finish: Finish,
 }
 
+/// What large runs need.
+#[derive(Args)]
+pub struct Runs {
+    /// Write documents instead of rows, JSON lines as they are: those with a detection, or those without. One that cannot be
+    /// examined is written by neither
+    #[arg(long, value_enum, value_name = "keep|drop", conflicts_with_all = ["format", "explain", "finish"])]
+    pub filter: Option<Filter>,
+    /// Write attribute files beside the documents too, laid out as dolma has them: for each source one of the same name
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["tokens_field", "finish"])]
+    pub attributes: Option<PathBuf>,
+    /// Number of this process among --world-size, from 0: it takes its share of the files, or of the records of fewer files
+    #[arg(long, value_name = "R", default_value_t = 0, conflicts_with = "finish")]
+    pub rank: u64,
+    /// How many processes share the work
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "finish")]
+    pub world_size: u64,
+    /// Keep what is finished in this folder, and go on after it when run again
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["explain", "finish"])]
+    pub resume: Option<PathBuf>,
+    /// Records in a shard, which --resume finishes or makes again, and which --world-size deals
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..))]
+    pub shard_documents: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Filter {
+    /// Documents with a detection
+    Keep,
+    /// Documents without one
+    Drop,
+}
+
 /// The last step over the rows of all runs.
 #[derive(Args)]
 pub struct Finish {
-    /// Read rows instead of texts: files that `detect --format jsonl` wrote, of all runs at once. Writes them with
+    /// Read rows instead of texts: files that `detect --format jsonl` wrote, and folders of --resume, of all runs at once. Writes them with
     /// `log10_q` and `fdr_verdict` over all their documents
     #[arg(long, conflicts_with_all = ["keys", "tenants", "top", "tokenizer", "model", "bayesian", "tokens_field", "prompt_field", "explain"])]
     pub finish: bool,
@@ -462,6 +496,10 @@ pub enum Format {
     Table,
     /// One JSON object a document and profile
     Jsonl,
+    /// The same as columns; lists and objects are JSON text
+    Csv,
+    /// The same as typed columns
+    Parquet,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

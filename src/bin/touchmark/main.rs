@@ -6,9 +6,11 @@ mod args;
 mod assemble;
 mod commands;
 mod config;
+mod interrupt;
 mod machine;
 mod models;
 mod output;
+mod whole_file;
 
 use std::process::ExitCode;
 

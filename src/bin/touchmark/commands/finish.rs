@@ -9,10 +9,14 @@ use anyhow::{Context, bail};
 use touchmark::detect::{Brief, Census, Verdict, finished};
 use touchmark::stats::{Correction, Dependence, LogP, StepUp, false_hypotheses_at_least};
 
+use super::detect::{Manifest, Part, all_parts};
 use crate::args::{self, CorrectionChoice, FailOn, Format, Global};
+use crate::interrupt;
 use crate::output::{self, Exit};
+use crate::whole_file::WholeFile;
 
 pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
+    interrupt::end_cleanly("; nothing was written".to_owned());
     let files = files(args)?;
     let level = level(args.finish.fdr)?;
     if args.format.is_some_and(|format| format != Format::Jsonl) {
@@ -24,12 +28,13 @@ pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
         each_row(file, |number, line| {
             match Brief::parse(line) {
                 Ok(row) => census.note(&row),
-                Err(error) => faults.add(file, number, line, &error),
+                Err(error) => faults.add(file.path(), number, line, &error),
             }
             Ok(())
         })?;
         census.end_of_file();
     }
+    let failed = tell_failures(&files)?;
     faults.tell();
     let rows = census.rows();
     if rows == 0 {
@@ -48,27 +53,77 @@ pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
     let summary = Summary { documents: documents.sorted().len(), rows, found, correction, why };
     output::note(global.quiet, &summary.words(args.finish.fdr));
     output::note(global.quiet, &marked_at_least(&documents, correction)?);
-    Ok(match faults.count {
+    Ok(match faults.count + failed {
         _ if found > 0 && args.fail_on == Some(FailOn::Detected) => Exit::Gate,
         0 => Exit::Done,
         _ => Exit::Partial,
     })
 }
 
-/// By name, so that their order on the command line does not matter.
-fn files(args: &args::Detect) -> anyhow::Result<Vec<PathBuf>> {
-    let mut files = args.inputs.paths.clone();
-    files.sort();
-    let output = args.output.as_ref().and_then(|path| path.canonicalize().ok());
-    for file in &files {
-        if file.as_os_str() == "-" || !file.is_file() {
-            bail!("{} is no file: --finish reads its files twice", file.display());
-        }
-        if output.is_some() && file.canonicalize().ok() == output {
-            bail!("{} would be written over; name another file with -o", file.display());
+/// A file of rows.
+enum RowFile {
+    Rows(PathBuf),
+    /// A finished shard of a run with `--resume`.
+    Part(Part),
+}
+
+impl RowFile {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Rows(path) => path,
+            Self::Part(part) => &part.path,
         }
     }
+
+    fn open(&self) -> anyhow::Result<Box<dyn BufRead>> {
+        match self {
+            Self::Part(part) => Ok(Box::new(part.body()?)),
+            Self::Rows(path) => {
+                let file =
+                    File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+                Ok(Box::new(BufReader::with_capacity(1 << 20, file)))
+            }
+        }
+    }
+}
+
+/// By name, so that their order on the command line does not matter.
+fn files(args: &args::Detect) -> anyhow::Result<Vec<RowFile>> {
+    let mut paths = args.inputs.paths.clone();
+    paths.sort();
+    let output = args.output.as_ref().and_then(|path| path.canonicalize().ok());
+    let mut files = Vec::new();
+    for path in paths {
+        if Manifest::is_in(&path) {
+            files.extend(all_parts(&path)?.into_iter().map(RowFile::Part));
+            continue;
+        }
+        let shown = path.display();
+        if path.is_dir() {
+            bail!("{shown} is a folder, but not one of --resume; name the files of rows in it");
+        }
+        if path.as_os_str() == "-" || !path.is_file() {
+            bail!("{shown} is no file: --finish reads its files twice");
+        }
+        if output.is_some() && path.canonicalize().ok() == output {
+            bail!("{shown} would be written over; name another file with -o");
+        }
+        refuse_tables(&path)?;
+        files.push(RowFile::Rows(path));
+    }
     Ok(files)
+}
+
+/// Tables are for other programs: a row must come back with every digit and field that it had.
+fn refuse_tables(path: &Path) -> anyhow::Result<()> {
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    if ["csv", "tsv", "parquet", "html"].contains(&ending.to_ascii_lowercase().as_str()) {
+        bail!(
+            "{}: --finish reads rows as JSON lines only; write them with `detect --format jsonl`, or give the folder of --resume",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 fn level(fdr: f64) -> anyhow::Result<LogP> {
@@ -90,11 +145,10 @@ fn correction(args: &args::Detect, census: &Census) -> (Correction, &'static str
 
 /// Calls `visit` with every line that is not blank, and its number from 1.
 fn each_row(
-    path: &Path,
+    file: &RowFile,
     mut visit: impl FnMut(u64, &[u8]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let open = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut reader = BufReader::with_capacity(1 << 20, open);
+    let (path, mut reader) = (file.path(), file.open()?);
     let (mut line, mut number) = (Vec::new(), 0);
     loop {
         line.clear();
@@ -107,6 +161,22 @@ fn each_row(
             visit(number, &line)?;
         }
     }
+}
+
+/// Says what shards list as not examined, and how much that is.
+fn tell_failures(files: &[RowFile]) -> anyhow::Result<u64> {
+    let mut failed = 0;
+    for file in files {
+        let RowFile::Part(part) = file else { continue };
+        for words in part.failures()? {
+            output::warn(&words);
+            failed += 1;
+        }
+    }
+    if failed > 0 {
+        output::warn(&format!("{failed} documents could not be examined and have no rows"));
+    }
+    Ok(failed)
 }
 
 /// Lines that are left out.
@@ -139,7 +209,7 @@ impl Faults {
 
 /// Refuses documents of which there are rows in two places: their run paid for the profiles it knew of, and a document that
 /// counts twice would shift every q-value.
-fn refuse_repeated(files: &[PathBuf], hashes: &[u64]) -> anyhow::Result<()> {
+fn refuse_repeated(files: &[RowFile], hashes: &[u64]) -> anyhow::Result<()> {
     if hashes.is_empty() {
         return Ok(());
     }
@@ -153,7 +223,7 @@ fn refuse_repeated(files: &[PathBuf], hashes: &[u64]) -> anyhow::Result<()> {
             if last.as_ref() != Some(&name) {
                 targets.clear();
                 if hashes.binary_search(&row.document()).is_ok() {
-                    let place = format!("{}, line {number}", file.display());
+                    let place = format!("{}, line {number}", file.path().display());
                     if let Some(before) = seen.insert(name.clone(), place.clone()) {
                         bail!("{}", twice(&row, &before, &place));
                     }
@@ -161,7 +231,7 @@ fn refuse_repeated(files: &[PathBuf], hashes: &[u64]) -> anyhow::Result<()> {
                 last = Some(name);
             }
             if targets.contains(&row.target()) {
-                let place = format!("{}, line {number}", file.display());
+                let place = format!("{}, line {number}", file.path().display());
                 bail!("{}", twice(&row, "the lines before", &place));
             }
             targets.push(row.target());
@@ -180,7 +250,7 @@ fn twice(row: &Brief<'_>, before: &str, place: &str) -> String {
 
 /// Writes every row with what it gains; a file appears whole or not at all.
 fn write(
-    files: &[PathBuf],
+    files: &[RowFile],
     path: Option<&Path>,
     documents: &StepUp,
     level: LogP,
@@ -191,34 +261,15 @@ fn write(
         out.flush()?;
         return Ok(written);
     };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let failed = || format!("cannot write {}", path.display());
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".finish-");
-    as_any_new_file(&mut builder);
-    let folder = folder.unwrap_or_else(|| Path::new("."));
-    let temporary = builder.tempfile_in(folder).with_context(failed)?;
-    let mut out = BufWriter::with_capacity(1 << 20, temporary);
-    let written = write_rows(files, &mut out, documents, level).with_context(failed)?;
-    let temporary = out.into_inner().with_context(failed)?;
-    temporary.as_file().sync_all().with_context(failed)?;
-    temporary.persist(path).with_context(failed)?;
+    let mut out = WholeFile::create(path)?;
+    let written = write_rows(files, &mut out, documents, level)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    out.finish()?;
     Ok(written)
 }
 
-/// Temporary files are private by default; rows are no more so than those they were made of.
-#[cfg(unix)]
-fn as_any_new_file(builder: &mut tempfile::Builder<'_, '_>) {
-    use std::os::unix::fs::PermissionsExt;
-
-    builder.permissions(std::fs::Permissions::from_mode(0o666));
-}
-
-#[cfg(not(unix))]
-fn as_any_new_file(_: &mut tempfile::Builder<'_, '_>) {}
-
 fn write_rows(
-    files: &[PathBuf],
+    files: &[RowFile],
     out: &mut impl Write,
     documents: &StepUp,
     level: LogP,
@@ -295,7 +346,7 @@ fn marked_at_least(documents: &StepUp, correction: Correction) -> anyhow::Result
 
 const CONFIDENCE: f64 = 0.95;
 
-fn shown(files: &[PathBuf]) -> String {
-    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+fn shown(files: &[RowFile]) -> String {
+    let names: Vec<String> = files.iter().map(|file| file.path().display().to_string()).collect();
     names.join(", ")
 }

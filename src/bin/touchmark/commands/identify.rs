@@ -85,6 +85,7 @@ fn document(args: &args::Identify) -> anyhow::Result<Document> {
         offset: 0,
         content: Content::Text(text),
         prompt: args.prompt.clone(),
+        line: None,
     })
 }
 

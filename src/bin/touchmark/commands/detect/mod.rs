@@ -1,86 +1,282 @@
 //! `touchmark detect`: look for marks in texts.
+//!
+//! Items of a [`share`] of the sources are examined on all cores ([`pipeline`]) by the [`reader`]; what comes of each goes, in
+//! order, to the [`sink`], or first to a shard of a run that can be [resumed](resume).
 
+mod attributes;
 mod explain;
+mod finding;
 mod pipeline;
+mod progress;
 mod reader;
+mod resume;
+mod share;
 mod sink;
 mod targets;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use touchmark::corpus::{self, Document, DocumentError, Fields, Reading};
-use touchmark::detect::Verdict;
+use touchmark::corpus::{self, DocumentError, Fields, Reading};
 
 #[cfg(bundled_models)]
 pub use explain::{highlighted, speaking};
-use reader::Examined;
 pub use reader::{Reader, Wanted};
+pub use resume::{Manifest, Part, all_parts};
 pub use sink::table_row;
 
+use finding::{Outcome, Wants};
+use progress::{Progress, Totals};
+use share::{Items, Place, Share};
 use sink::Sink;
 
-use crate::args::{self, FailOn, Global};
+use crate::args::{self, FailOn, Format, Global};
+use crate::assemble;
+use crate::interrupt;
 use crate::output::{self, Exit};
 
+/// Sources that are known beforehand.
+type Listed = Vec<Result<PathBuf, DocumentError>>;
+
 pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
+    check(args)?;
     let reader = Reader::new(global, &Wanted::of(args)?)?;
-    let mut sink = Sink::new(global, args)?;
-    let (mut read, mut failed, mut found) = (0_u64, 0_u64, false);
-    // Rows on the terminal are progress enough.
-    let bar = output::progress(
-        global.no_progress || global.quiet || args.output.is_none(),
-        None,
-        "documents",
-    )?;
-    let documents = documents(&args.inputs)?;
-    let examine = |document: Result<_, DocumentError>| {
-        document.map_err(anyhow::Error::from).and_then(|document| reader.examine(&document))
-    };
-    let take = |outcome: anyhow::Result<Examined>| {
-        bar.inc(1);
-        match outcome {
-            Ok(examined) => {
-                read += 1;
-                found |= examined.rows.iter().any(|row| row.verdict == Verdict::Detected);
-                sink.write(&examined)?;
-            }
-            Err(error) => {
-                failed += 1;
-                output::warn(&output::causes(&error));
-            }
-        }
-        anyhow::Ok(())
-    };
-    pipeline::in_order(documents, threads(global), examine, take)?;
-    bar.finish_and_clear();
-    sink.finish()?;
-    if failed > 0 {
-        output::warn(&format!("{failed} of {} documents could not be examined", read + failed));
+    let job = Job { global, args, reader };
+    match &args.runs.resume {
+        Some(folder) => job.resume(folder),
+        None => job.stream(),
     }
-    Ok(match (read, failed) {
-        (0, 1..) => Exit::Nothing,
-        _ if found && args.fail_on == Some(FailOn::Detected) => Exit::Gate,
-        (_, 1..) => Exit::Partial,
-        _ => Exit::Done,
-    })
 }
 
-/// As many as there are cores, unless told otherwise.
-fn threads(global: &Global) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, Into::into);
-    global.threads.unwrap_or_else(cores)
-}
-
-/// All documents that were named.
-pub fn documents(
-    inputs: &args::Inputs,
-) -> anyhow::Result<impl Iterator<Item = Result<Document, DocumentError>> + Send + use<>> {
+fn check(args: &args::Detect) -> anyhow::Result<()> {
     let stdin = Path::new("-");
-    if inputs.files_from.as_deref() == Some(stdin) && inputs.paths.iter().any(|path| path == stdin)
-    {
+    let inputs = &args.inputs;
+    let is_text = inputs.paths.iter().any(|path| path == stdin);
+    if is_text && inputs.files_from.as_deref() == Some(stdin) {
         bail!("standard input is either a document or, with --files-from, a list of files");
     }
+    let same = |path: &PathBuf, other: &PathBuf| match (path.canonicalize(), other.canonicalize()) {
+        (Ok(path), Ok(other)) => path == other && path.is_file(),
+        _ => false,
+    };
+    if let Some(output) = &args.output
+        && inputs.paths.iter().any(|path| same(path, output))
+    {
+        bail!("{} would be written over; name another file with -o", output.display());
+    }
+    let runs = &args.runs;
+    if runs.rank >= runs.world_size {
+        bail!(
+            "--rank {} of --world-size {}: ranks are numbered from 0, so the last is {}",
+            runs.rank,
+            runs.world_size,
+            runs.world_size - 1
+        );
+    }
+    if is_text && runs.world_size > 1 {
+        bail!("standard input cannot be shared among ranks; name files");
+    }
+    Ok(())
+}
+
+/// What is to be done, and what does it.
+struct Job<'a> {
+    global: &'a Global,
+    args: &'a args::Detect,
+    reader: Reader,
+}
+
+impl Job<'_> {
+    /// Writes as it reads.
+    fn stream(&self) -> anyhow::Result<Exit> {
+        interrupt::end_cleanly("; with --resume DIR a run can go on where it was ended".to_owned());
+        let shown = progress::is_shown(self.global, self.args);
+        let listed = self.must_list(shown).then(|| self.sources().collect::<Listed>());
+        let share = self.share(listed.as_ref());
+        let mut progress = Progress::new(shown, self.bytes(listed.as_ref(), share))?;
+        let mut attributes = self.attributes(listed.as_ref(), share)?;
+        let mut sink = Sink::new(self.global, self.args)?;
+        let mut totals = Totals::default();
+        let take = |outcome: Outcome, progress: &Progress| {
+            totals.count(&outcome);
+            let (line, source) = (outcome.attributes().map(str::to_owned), outcome.place.source);
+            match &outcome.result {
+                Ok(finding) => sink.write(finding)?,
+                Err(failure) => progress.warn(&failure.words),
+            }
+            match (&mut attributes, line) {
+                (Some(files), Some(line)) => files.write(source, &line),
+                _ => Ok(()),
+            }
+        };
+        let sources = self.sources_again(listed);
+        self.examine(sources, share, Place::default(), &mut progress, take)?;
+        sink.finish()?;
+        if let Some(files) = attributes {
+            files.finish()?;
+        }
+        let seconds = progress.end();
+        totals.tell(self.global, self.args.fpr, seconds, totals.tokens);
+        self.explain_table(&totals);
+        Ok(self.exit(&totals))
+    }
+
+    /// Keeps finished shards in a folder, goes on after those that are there, and writes at the end.
+    fn resume(&self, folder: &Path) -> anyhow::Result<Exit> {
+        let (runs, listed) = (&self.args.runs, self.sources().collect::<Listed>());
+        let store = assemble::store(self.global)?;
+        let profiles: Vec<_> = self.reader.profiles().collect();
+        let manifest = Manifest::new(self.args, &store, &profiles, &listed)?;
+        let mut rank = resume::Rank::take(folder, &manifest, runs.rank)?;
+        let share = self.share(Some(&listed));
+        let attributes = self.attributes(Some(&listed), share)?;
+        interrupt::end_cleanly(format!(
+            "; finished shards are kept in {}, and the same command goes on after them",
+            folder.display()
+        ));
+        let shown = progress::is_shown(self.global, self.args);
+        let mut progress = Progress::new(shown, self.bytes(Some(&listed), share))?;
+        let before = rank.totals();
+        if rank.finished() > 0 {
+            let (shards, documents) = (rank.finished(), before.documents + before.failed);
+            output::note(
+                self.global.quiet,
+                &format!("{shards} shards with {documents} documents are finished already"),
+            );
+        }
+        rank.failures()?.iter().for_each(|words| output::warn(words));
+        if let Some(begin) = rank.begin() {
+            let take = |outcome: Outcome, progress: &Progress| {
+                if let Err(failure) = &outcome.result {
+                    progress.warn(&failure.words);
+                }
+                rank.add(outcome)
+            };
+            self.examine(listed.into_iter(), share, begin, &mut progress, take)?;
+            rank.end()?;
+        }
+        let seconds = progress.end();
+        if self.args.output.is_some() || runs.world_size == 1 {
+            let mut sink = Sink::new(self.global, self.args)?;
+            rank.assemble(&mut sink, manifest.has_rows())?;
+            sink.finish()?;
+        }
+        if let Some(files) = attributes {
+            rank.assemble_attributes(files)?;
+        }
+        let totals = rank.totals();
+        totals.tell(self.global, self.args.fpr, seconds, totals.tokens - before.tokens);
+        self.explain_table(&totals);
+        if runs.world_size > 1 {
+            let (rank, of, folder) = (runs.rank, runs.world_size, folder.display());
+            output::note(
+                self.global.quiet,
+                &format!(
+                    "Rank {rank} of {of} has finished; when all have: touchmark detect --finish {folder}"
+                ),
+            );
+        }
+        Ok(self.exit(&totals))
+    }
+
+    /// Examines a share from a place on, and gives what comes of it to `take`, in order.
+    fn examine(
+        &self,
+        sources: impl Iterator<Item = Result<PathBuf, DocumentError>> + Send,
+        share: Share,
+        begin: Place,
+        progress: &mut Progress,
+        mut take: impl FnMut(Outcome, &Progress) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let reading = Reading {
+            keep_lines: self.args.runs.filter.is_some(),
+            read: Some(progress.read.clone()),
+            ..reading(&self.args.inputs)
+        };
+        let items = Items::new(sources, reading, share, begin);
+        let wants = self.wants();
+        let examine = |item| finding::examine(&self.reader, wants, item);
+        let take = |outcome: Outcome| {
+            progress.add(outcome.tokens());
+            take(outcome, progress)
+        };
+        pipeline::in_order(items, threads(self.global), examine, take)
+    }
+
+    fn sources(&self) -> impl Iterator<Item = Result<PathBuf, DocumentError>> + Send + use<> {
+        let inputs = &self.args.inputs;
+        corpus::sources(inputs.paths.clone(), inputs.files_from.clone())
+    }
+
+    /// Those that were listed, or else found as they are read.
+    fn sources_again(
+        &self,
+        listed: Option<Listed>,
+    ) -> Box<dyn Iterator<Item = Result<PathBuf, DocumentError>> + Send> {
+        match listed {
+            Some(listed) => Box::new(listed.into_iter()),
+            None => Box::new(self.sources()),
+        }
+    }
+
+    /// Whether sources must be known before the first is read: to deal them, to name files after them, or to say how far a run
+    /// is.
+    fn must_list(&self, shown: bool) -> bool {
+        let from_stdin = self.args.inputs.files_from.as_deref() == Some(Path::new("-"));
+        let runs = &self.args.runs;
+        runs.world_size > 1 || runs.attributes.is_some() || (shown && !from_stdin)
+    }
+
+    fn share(&self, listed: Option<&Listed>) -> Share {
+        let runs = &self.args.runs;
+        listed.map_or(Share::ALL, |sources| {
+            Share::new(runs.rank, runs.world_size, sources.len(), runs.shard_documents)
+        })
+    }
+
+    fn bytes(&self, listed: Option<&Listed>, share: Share) -> Option<u64> {
+        let own = (0..).zip(listed?).filter(|(number, _)| share.has(*number));
+        progress::bytes(own.map(|(_, source)| source))
+    }
+
+    fn attributes(
+        &self,
+        listed: Option<&Listed>,
+        share: Share,
+    ) -> anyhow::Result<Option<attributes::Writer>> {
+        let (Some(folder), Some(sources)) = (&self.args.runs.attributes, listed) else {
+            return Ok(None);
+        };
+        attributes::Writer::new(folder, &self.args.inputs.paths, sources, share).map(Some)
+    }
+
+    fn wants(&self) -> Wants {
+        let names = attributes::Names { with_key: !self.args.looks.keys.is_empty() };
+        Wants {
+            filter: self.args.runs.filter,
+            attributes: self.args.runs.attributes.is_some().then_some(names),
+        }
+    }
+
+    fn explain_table(&self, totals: &Totals) {
+        let is_table = sink::format(self.global, self.args) == Format::Table;
+        if is_table && self.args.runs.filter.is_none() && totals.documents > 0 {
+            sink::explain_table(self.global);
+        }
+    }
+
+    fn exit(&self, totals: &Totals) -> Exit {
+        match (totals.documents, totals.failed) {
+            (0, 1..) => Exit::Nothing,
+            _ if totals.detected > 0 && self.args.fail_on == Some(FailOn::Detected) => Exit::Gate,
+            (_, 1..) => Exit::Partial,
+            _ => Exit::Done,
+        }
+    }
+}
+
+/// How documents are read.
+pub fn reading(inputs: &args::Inputs) -> Reading {
     let fields = Fields {
         text: inputs.text_field.clone(),
         id: inputs.id_field.clone(),
@@ -88,6 +284,11 @@ pub fn documents(
         prompt: inputs.prompt_field.clone(),
     };
     let stdin = inputs.stdin_format.into();
-    let sources = corpus::sources(inputs.paths.clone(), inputs.files_from.clone());
-    Ok(corpus::documents(sources, Reading { stdin, fields, max_document: inputs.max_document }))
+    Reading { stdin, fields, max_document: inputs.max_document, ..Reading::default() }
+}
+
+/// As many as there are cores, unless told otherwise.
+fn threads(global: &Global) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, Into::into);
+    global.threads.unwrap_or_else(cores)
 }

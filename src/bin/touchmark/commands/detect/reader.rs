@@ -148,6 +148,11 @@ impl Reader {
         self.targets.iter().map(|target| target.keys.detectors().len()).sum()
     }
 
+    /// The profiles that are looked for, once with each key.
+    pub fn profiles(&self) -> impl Iterator<Item = &Profile> {
+        self.targets.iter().map(|target| &target.profile)
+    }
+
     pub fn examine(&self, document: &Document) -> anyhow::Result<Examined> {
         let repaired = match &document.content {
             Content::Text(text) if self.normalise => normalise(text),
