@@ -15,6 +15,8 @@
 //! Memory does not grow with the size of a source: it is a few times [`Reading::max_document`], for Parquet the pages
 //! that some eight megabytes of rows lie in, for Arrow one record batch. A bad record is an item of its own in the stream
 //! and does not stop the rest.
+//!
+//! [`documents`] reads many sources; [`Records`] one, from any record on. [`table`] and [`Packed`] write.
 
 mod arrow;
 mod columns;

@@ -63,6 +63,7 @@
 //!
 //! ## Rows
 //!
-//! `detect --format jsonl` writes a [`Row`](crate::detect::Row) for each document and profile. `generate` writes `id`,
+//! `detect --format jsonl` writes a [`Row`](crate::detect::Row) for each document and profile. Other forms, attribute
+//! files and the folder of `--resume` are on the page on [large runs](crate::manual::runs). `generate` writes `id`,
 //! `prompt` or `messages`, `text`, `ids`, `profile` (null without a mark), `marked`, `skipped` (by reason), `finish_reason`
 //! and `seed`; an answer is a function of its request, the profile, the key and the seed.

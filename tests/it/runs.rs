@@ -363,6 +363,12 @@ fn other_settings_and_damage_are_refused() {
     };
     assert_eq!(resumed(&[]).0, 3);
     let rows = read(&home, "rows.jsonl");
+    let key = read(&home, "home/keys/house.toml");
+    let field =
+        |name: &str| key.lines().find_map(|line| line.strip_prefix(name)?.split('"').nth(1));
+    let (secret, commitment) = (field("secret = ").unwrap(), field("commitment = ").unwrap());
+    let manifest = read(&home, "run/manifest.json");
+    assert!(!manifest.contains(secret) && manifest.contains(commitment));
     refused(&["--fpr", "1e-9"], &["holds another run", "settings.fpr was 1e-6 and is 1e-9"]);
     refused(&["--segments", "64"], &["settings.segments", "AtLeast(64)"]);
     refused(&["--world-size", "2"], &["world_size was 1 and is 2"]);
@@ -382,7 +388,7 @@ fn other_settings_and_damage_are_refused() {
     assert_eq!(read(&home, "rows.jsonl"), rows);
     assert_eq!(fs::read(&part).unwrap(), whole);
     let text = read(&home, "in/a.jsonl");
-    home.write("in/a.jsonl", text.clone() + "\n");
+    home.write("in/a.jsonl", text + "\n");
     refused(&[], &["in/a.jsonl: sources[0].bytes was"]);
     home.write("run/manifest.json", "{\"touch");
     refused(&[], &["manifest.json is damaged"]);

@@ -212,7 +212,10 @@ fn difference(name: &str, there: &Value, now: &Value) -> Option<String> {
             let first = parts.next()?;
             // Which source or profile it is.
             let which = there.get("path").or_else(|| there.get("id")).and_then(Value::as_str);
-            Some(which.map_or(first.clone(), |which| format!("{which}: {first}")))
+            Some(match which {
+                Some(which) => format!("{which}: {first}"),
+                None => first,
+            })
         }
         (Value::Array(there), Value::Array(now)) => {
             let mut pairs = (0..).zip(there.iter().zip(now));

@@ -185,7 +185,7 @@ fn parts(folder: &Path, run: &str, rank: u64) -> anyhow::Result<Vec<Part>> {
     let mut parts: Vec<Part> = Vec::new();
     while let Some(part) = Part::open(folder, parts.len() as u64)? {
         let trailer = &part.trailer;
-        let begin = parts.last().map_or(Place::default(), |before| before.trailer.next);
+        let begin = parts.last().map_or_else(Place::default, |before| before.trailer.next);
         let number = parts.len() as u64;
         if (trailer.run.as_str(), trailer.rank, trailer.part, trailer.begin)
             != (run, rank, number, begin)
