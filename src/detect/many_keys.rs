@@ -125,7 +125,8 @@ impl ManyKeys {
     /// Every reading, its positions found for all keys.
     fn counted<'a>(&'a self, texts: &[Text<'a>]) -> Vec<Counted<'a>> {
         let Some(first) = self.detectors.first() else { return Vec::new() };
-        texts.iter().map(|text| first.watermark.count(text)).collect()
+        let keys = self.detectors.len();
+        texts.iter().map(|text| first.watermark.count(text, keys)).collect()
     }
 
     /// The keys that the first tokens of some reading speak most for, ascending.

@@ -17,9 +17,10 @@ pub struct Counted<'a> {
 }
 
 impl Watermark {
-    /// Finds the positions of a text that count under every key of this way of marking.
-    pub fn count<'a>(&'a self, text: &Text<'a>) -> Counted<'a> {
-        let shared = self.prf.keys_fit_lanes() && self.spec.scheme().sequence().is_none();
+    /// Finds the positions of a text that count under every key of this way of marking, where there are so many keys that this pays.
+    pub fn count<'a>(&'a self, text: &Text<'a>, keys: usize) -> Counted<'a> {
+        let shared =
+            keys >= FEWEST && self.prf.keys_fit_lanes() && self.spec.scheme().sequence().is_none();
         let positions = shared.then(|| Evidence { values: Vec::new(), ..self.score_text(text) });
         Counted { text: *text, like: self, positions }
     }
@@ -34,10 +35,11 @@ impl Watermark {
 }
 
 impl Counted<'_> {
-    /// What [`Watermark::score_text`] says of the text, for each of `marks`. Those that differ by more than their key from the one
-    /// the text was counted for are scored one by one.
+    /// What [`Watermark::score_text`] says of the text, for each of `marks`. Few of them, and those that differ by more than their key
+    /// from the one the text was counted for, are scored one by one.
     pub fn score(&self, marks: &[&Watermark]) -> Vec<Evidence> {
-        let alike = marks.iter().all(|mark| self.like.differs_by_key(mark));
+        let alike =
+            marks.len() >= FEWEST && marks.iter().all(|mark| self.like.differs_by_key(mark));
         let Some(counted) = self.positions.as_ref().filter(|_| alike) else {
             return marks.iter().map(|mark| mark.score_text(&self.text)).collect();
         };
@@ -54,6 +56,9 @@ impl Counted<'_> {
         all
     }
 }
+
+/// With fewer keys the sixteen lanes are better used for positions of one key.
+const FEWEST: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -102,7 +107,7 @@ mod tests {
                         (1..=keys).map(|number| mark(number, &spec, repeats)).collect();
                     let marks: Vec<&Watermark> = marks.iter().collect();
                     let text = Text::gated(&ids, &nats);
-                    let fast = marks[0].count(&text).score(&marks);
+                    let fast = marks[0].count(&text, marks.len()).score(&marks);
                     for (mark, fast) in marks.iter().zip(&fast) {
                         prop_assert_eq!(fast, &mark.score_text(&text), "{}", spec.name());
                     }
@@ -117,7 +122,8 @@ mod tests {
         let [a, b] = [&specs[0], &specs[1]].map(|spec| mark(1, spec, Repeats::ScoreOnce));
         let ids: Vec<u32> = (1..40).collect();
         let text = Text::of(&ids);
-        let both = a.count(&text).score(&[&a, &b]);
-        assert_eq!(both, [a.score_text(&text), b.score_text(&text)]);
+        let marks = [[&a; 8], [&b; 8]].concat();
+        let all = a.count(&text, marks.len()).score(&marks);
+        assert!(marks.iter().zip(&all).all(|(mark, all)| *all == mark.score_text(&text)));
     }
 }
