@@ -7,14 +7,18 @@
 //! Called by the binary and the server. Never reads files, and never computes a tail: `stats` does.
 
 mod bayesian;
+mod boilerplate;
 mod boundaries;
+mod calibrated;
 mod calibration;
 mod claim;
 mod decoys;
 mod finish;
+mod marked_share;
 mod passages;
 mod reference;
 mod report;
+mod spread;
 mod tail;
 mod tilt;
 mod windows;
@@ -29,13 +33,19 @@ use crate::stats::{Alternative, Family, LogP, StatsError};
 use crate::watermark::{Evidence, Text, Watermark};
 
 pub use bayesian::{BayesianDetector, BayesianError, counted_bits};
+pub use boilerplate::{Boilerplate, Recurring, Runs};
+pub use calibrated::{
+    Calibrated, CalibratedError, KeyState, LookSettings, MarkIdentity, Negatives,
+};
 pub use calibration::{Calibration, RealisedRate};
-pub use claim::{Claim, ClaimError, Sketch};
+pub use claim::{Claim, ClaimError, Pairs, Sketch};
 pub use decoys::{DecoyError, Decoys};
 pub use finish::{Brief, Census, RowError, finished};
+pub use marked_share::{MarkedShare, ReferenceSample, ShareError};
 pub use passages::Passage;
 pub use reference::{DEFAULT_ENTROPY, expected_evidence};
 pub use report::{PayloadRow, Row, Segment};
+pub use spread::{FreshKeys, KeySpread};
 pub use tail::Law;
 pub use windows::Windows;
 

@@ -54,6 +54,15 @@ pub struct Row {
     /// P(marked | text) under the user's prior and weights, of a Bayesian detector; never a p-value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub posterior: Option<f64>,
+    /// p-value by comparison with decoy keys, of the text as a whole, corrected for profiles and keys; where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoy_p: Option<f64>,
+    /// The calibration that was given for this profile and key: the first 12 hexadecimal digits of its file's BLAKE3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<String>,
+    /// Whether that calibration shows the key's rate at a nominal 1 % to be 2 % at most, and nothing against the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibrated: Option<bool>,
     /// Whether the profile's seeds read at most one token, or none: documents then share the fortunes of their frequent words.
     pub narrow_seeds: bool,
     /// Marked passages.
@@ -217,6 +226,9 @@ impl Row {
             reading: String::new(),
             ids_lost_in_text: None,
             posterior: None,
+            decoy_p: None,
+            calibration: None,
+            calibrated: None,
             narrow_seeds: profile.lint().iter().any(Lint::is_of_narrow_seeds),
             segments: Vec::new(),
             payload: None,
