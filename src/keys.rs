@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use subtle::{Choice, ConstantTimeEq};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// A watermark key: 256 bits of our own, or the numbers of another engine.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -115,6 +115,28 @@ impl Key {
     pub(crate) fn is_small(&self) -> bool {
         let small = |number: &u64| number.cast_signed().unsigned_abs() <= u64::from(u32::MAX);
         self.numbers().is_some_and(|numbers| numbers.iter().all(small))
+    }
+
+    /// The key of a tenant, a customer or account whose texts carry a mark of their own:
+    ///
+    /// ```text
+    /// subkey = BLAKE3-derive("touchmark 2026-11 tenant keys v1", key)
+    /// tenant's key = BLAKE3-keyed(subkey, the name's bytes)
+    /// ```
+    ///
+    /// Who holds it learns neither the key it comes from nor those of other tenants, and it is not kept: the name is enough
+    /// to make it again.
+    ///
+    /// # Errors
+    /// [`KeyError::NoTenants`] for the key of another engine.
+    pub fn tenant(&self, name: &TenantName) -> Result<Self, KeyError> {
+        let own = self.own().ok_or(KeyError::NoTenants)?;
+        let mut hasher = blake3::Hasher::new_derive_key("touchmark 2026-11 tenant keys v1");
+        hasher.update(own);
+        let subkey = Zeroizing::new(*hasher.finalize().as_bytes());
+        hasher.zeroize();
+        let mut bytes = *blake3::keyed_hash(&subkey, name.as_str().as_bytes()).as_bytes();
+        Ok(Self::take(&mut bytes))
     }
 
     /// What can be published when the key is made, to show later that it was fixed before a text:
@@ -228,6 +250,51 @@ impl fmt::Display for KeyId {
     }
 }
 
+/// Name of a tenant: 1 to 128 visible ASCII characters, so that what looks the same is the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TenantName(String);
+
+impl TenantName {
+    /// Most characters.
+    pub const MOST: usize = 128;
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TenantName {
+    type Err = KeyError;
+    fn from_str(name: &str) -> Result<Self, KeyError> {
+        let visible = name.bytes().all(|c| c.is_ascii_graphic());
+        if visible && (1..=Self::MOST).contains(&name.len()) {
+            return Ok(Self(name.to_owned()));
+        }
+        Err(KeyError::Tenant { got: name.chars().take(Self::MOST).collect() })
+    }
+}
+
+impl TryFrom<String> for TenantName {
+    type Error = KeyError;
+    fn try_from(name: String) -> Result<Self, KeyError> {
+        name.parse()
+    }
+}
+
+impl From<TenantName> for String {
+    fn from(name: TenantName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for TenantName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Whether `text` can name a key or a profile: safe in a file name, a URL and a shell.
 pub fn is_slug(text: &str) -> bool {
     let body =
@@ -259,6 +326,19 @@ pub enum KeyError {
         /// How many there were.
         got: usize,
     },
+    /// Tenants of a key that has none.
+    #[error(
+        "keys of other engines have no tenants; use a profile of a scheme with a 256-bit key (kgw, unigram, gumbel, synthid, sweet)"
+    )]
+    NoTenants,
+    /// Not a tenant's name.
+    #[error(
+        "\"{got}\" cannot name a tenant: use 1 to {most} visible ASCII characters, without spaces", most = TenantName::MOST
+    )]
+    Tenant {
+        /// The beginning of what was given.
+        got: String,
+    },
     /// Not a valid name.
     #[error(
         "\"{got}\" cannot name a key: use 1 to 64 of a-z, 0-9, '-', '_', '.', beginning with a letter or digit"
@@ -288,6 +368,39 @@ mod tests {
         let key = Key::take(&mut bytes);
         assert_eq!(bytes, [0; 32]);
         assert_eq!(key.own(), Some(&[7; 32]));
+    }
+
+    /// Against vectors of another implementation: `tests/it/golden/tenants.py`.
+    #[test]
+    fn tenants_have_the_keys_of_the_format() {
+        #[derive(Deserialize)]
+        struct Golden {
+            cases: Vec<Case>,
+        }
+        #[derive(Deserialize)]
+        struct Case {
+            key: String,
+            tenant: TenantName,
+            tenant_key: String,
+        }
+        let golden = include_str!("../tests/it/golden/tenants.json");
+        let cases = serde_json::from_str::<Golden>(golden).unwrap().cases;
+        assert_eq!(cases.len(), 6);
+        for Case { key, tenant, tenant_key } in cases {
+            let made = Key::from_hex(&key).unwrap().tenant(&tenant).unwrap();
+            assert!(bool::from(made.ct_eq(&Key::from_hex(&tenant_key).unwrap())), "{tenant}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_tenant_is_refused() {
+        let name = |text: &str| text.parse::<TenantName>();
+        assert!(name("Acme/eu-1:42").is_ok() && name(&"a".repeat(TenantName::MOST)).is_ok());
+        for bad in ["", " ", "a b", "a\n", "caf\u{e9}", "a\u{200b}", &"a".repeat(129)] {
+            assert!(matches!(name(bad), Err(KeyError::Tenant { .. })), "{bad}");
+        }
+        let peer = Key::of_numbers(vec![42]).unwrap();
+        assert!(matches!(peer.tenant(&name("a").unwrap()), Err(KeyError::NoTenants)));
     }
 
     #[test]

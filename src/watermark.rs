@@ -3,6 +3,8 @@
 //! Both halves read the same draws from the same `Prf` and the same rule for repeats. Scoring needs no model: token ids
 //! (and, for entropy-gated schemes, the model's entropies) are all it takes.
 
+mod many_keys;
+
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -16,6 +18,8 @@ use crate::schemes::{
     Judgement, Memory, Noted, Null, Payload, Pick, Sequence, Spec, SpecError, Stage,
 };
 use crate::tokens::{TokenId, TokenizerHash};
+
+pub use many_keys::Counted;
 
 /// What is done about positions whose draw was seen before in the same answer.
 ///

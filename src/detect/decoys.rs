@@ -86,16 +86,15 @@ impl Decoys {
         self.detectors.len()
     }
 
-    /// The decoy p-value of a document whose p-value under the mark's own key, over the same readings as wholes (without windows)
-    /// and before any correction, is `own`.
+    /// The decoy p-value of a document whose p-value under the mark's own key, over the same readings, is `own`, as
+    /// [`Detector::p_of_wholes`] gives it: decoys read no windows.
     ///
     /// # Errors
-    /// As [`Detector::best_of`].
+    /// As [`Detector::p_of_wholes`].
     pub fn p(&self, readings: &[Text<'_>], own: LogP) -> Result<LogP, DetectError> {
         let mut reached = 0;
         for detector in &self.detectors {
-            let found = detector.best_of(readings, readings.len() as u64)?;
-            reached += u64::from(found.p <= own);
+            reached += u64::from(detector.p_of_wholes(readings)? <= own);
         }
         Ok(permutation_p(reached, self.detectors.len() as u64)?)
     }

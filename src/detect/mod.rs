@@ -14,6 +14,7 @@ mod calibration;
 mod claim;
 mod decoys;
 mod finish;
+mod many_keys;
 mod marked_share;
 mod passages;
 mod reference;
@@ -24,7 +25,7 @@ mod tilt;
 mod windows;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,7 @@ pub use calibration::{Calibration, RealisedRate};
 pub use claim::{Claim, ClaimError, Pairs, Sketch};
 pub use decoys::{DecoyError, Decoys};
 pub use finish::{Brief, Census, RowError, finished};
+pub use many_keys::{Candidates, ManyKeys, Screen};
 pub use marked_share::{MarkedShare, ReferenceSample, ShareError};
 pub use passages::Passage;
 pub use reference::{DEFAULT_ENTROPY, expected_evidence};
@@ -81,15 +83,15 @@ impl Verdict {
 #[derive(Debug)]
 pub struct Detector {
     watermark: Watermark,
-    law: Law,
+    law: Arc<Law>,
     fpr: f64,
     family: Family,
     reference: Option<Reference>,
     windows: Windows,
-    criticals: Criticals,
+    criticals: Arc<Criticals>,
     /// Tokens at which a mark of the reference strength is found half the time, by number of looks; found when first asked
     /// for.
-    enough: Mutex<BTreeMap<u64, Option<u64>>>,
+    enough: Arc<Mutex<BTreeMap<u64, Option<u64>>>>,
 }
 
 /// What was found in one text.
@@ -133,7 +135,7 @@ impl Detector {
         if !(fpr > 0.0 && fpr < 1.0) {
             return Err(DetectError::Fpr { got: fpr });
         }
-        let law = Law::new(watermark.null().clone())?;
+        let law = Arc::new(Law::new(watermark.null().clone())?);
         Ok(Self {
             watermark,
             law,
@@ -141,8 +143,30 @@ impl Detector {
             family,
             reference,
             windows: Windows::Off,
-            criticals: Criticals::default(),
-            enough: Mutex::default(),
+            criticals: Arc::default(),
+            enough: Arc::default(),
+        })
+    }
+
+    /// The same for another mark, of another key. What follows from the null law alone is shared, where both have one law.
+    ///
+    /// # Errors
+    /// [`DetectError::Stats`] for a null that is no law.
+    pub fn under(&self, watermark: Watermark) -> Result<Self, DetectError> {
+        let (family, reference) = (self.family.clone(), self.reference.clone());
+        if watermark.null() != self.law.null() {
+            let other = Self::new(watermark, self.fpr, family, reference)?;
+            return Ok(other.with_windows(self.windows));
+        }
+        Ok(Self {
+            watermark,
+            law: Arc::clone(&self.law),
+            fpr: self.fpr,
+            family,
+            reference,
+            windows: self.windows,
+            criticals: Arc::clone(&self.criticals),
+            enough: Arc::clone(&self.enough),
         })
     }
 
@@ -176,6 +200,22 @@ impl Detector {
         self.best_of(std::slice::from_ref(text), 1)
     }
 
+    /// The smallest p-value of readings as wholes: no windows, and nothing corrected.
+    ///
+    /// # Errors
+    /// As [`detect`](Self::detect).
+    pub fn p_of_wholes(&self, readings: &[Text<'_>]) -> Result<LogP, DetectError> {
+        let mut smallest = LogP::ONE;
+        for text in readings {
+            let evidence = self.watermark.score_text(text);
+            smallest = smallest.min(match &evidence.judgement {
+                None => self.law.tail(evidence.sum(), evidence.scored() as u64)?,
+                Some(judgement) => tail::of_text(&judgement.law, evidence.sum())?,
+            });
+        }
+        Ok(smallest)
+    }
+
     /// Examines several readings of one document (as it is, normalised, with another beginning) and tells of the one that
     /// speaks most for the mark. Its p-value is corrected for `readings` looks, or as many as are given if that is more:
     /// a caller that compares detectors must name the most that any of them had.
@@ -186,7 +226,7 @@ impl Detector {
         let readings = readings.max(texts.len() as u64);
         let mut best: Option<(usize, Look)> = None;
         for (reading, text) in texts.iter().enumerate() {
-            let look = self.look(text)?;
+            let look = self.look(self.watermark.score_text(text))?;
             if best.as_ref().is_none_or(|(_, best)| look.p_document() < best.p_document()) {
                 best = Some((reading, look));
             }
@@ -195,9 +235,8 @@ impl Detector {
         self.detection(reading, look, readings)
     }
 
-    /// Reads a text as a whole, then by windows.
-    fn look(&self, text: &Text<'_>) -> Result<Look, DetectError> {
-        let evidence = self.watermark.score_text(text);
+    /// Reads a text's evidence as a whole, then by windows.
+    fn look(&self, evidence: Evidence) -> Result<Look, DetectError> {
         let (sum, scored) = (evidence.sum(), evidence.scored());
         let whole = match &evidence.judgement {
             None => self.law.tail(sum, scored as u64)?,
@@ -221,8 +260,8 @@ impl Detector {
         look: Look,
         readings: u64,
     ) -> Result<Detection, DetectError> {
-        let p = look.window.unwrap_or(look.whole);
-        let looks = look.family(self.family.clone().times("readings of the text", readings));
+        let p = look.p();
+        let looks = self.family_of(&look, readings);
         let corrected = looks.correct(p);
         let passages = self.passages(&look, readings, corrected)?;
         let Look { evidence, grid, .. } = look;
@@ -247,6 +286,16 @@ impl Detector {
             more_tokens,
             message_p,
         })
+    }
+
+    /// The tests that a look's p-value was chosen from.
+    fn family_of(&self, look: &Look, readings: u64) -> Family {
+        look.family(self.family.clone().times("readings of the text", readings))
+    }
+
+    /// A look's p-value, corrected for them.
+    fn corrected(&self, look: &Look, readings: u64) -> LogP {
+        self.family_of(look, readings).correct(look.p())
     }
 
     /// The passages of a text that was detected.
@@ -320,9 +369,14 @@ impl Look {
         if self.window.is_some() { looks.times(WINDOWS, grid.count()) } else { looks }
     }
 
+    /// The p-value that speaks most for the mark.
+    fn p(&self) -> LogP {
+        self.window.unwrap_or(self.whole)
+    }
+
     /// min(1, 2·whole, 2·windows·best window), or the whole's alone.
     fn p_document(&self) -> LogP {
-        self.family(Family::one()).correct(self.window.unwrap_or(self.whole))
+        self.family(Family::one()).correct(self.p())
     }
 }
 

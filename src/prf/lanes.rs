@@ -1,10 +1,10 @@
-//! The native PRF for many positions at once: one BLAKE3 compression and one ChaCha8 block over sixteen lanes.
+//! The native PRF for many positions, or many keys, at once: one BLAKE3 compression and one ChaCha8 block over sixteen lanes.
 //!
-//! The crates `blake3` and `rand_chacha` define the format; this is the same arithmetic on vectors, a position in each
-//! lane. `prf::native` tests every path here against the crates.
+//! The crates `blake3` and `rand_chacha` define the format; this is the same arithmetic on vectors, a position or a key in
+//! each lane. `prf::native` and `prf::key_lanes` test every path here against the crates.
 //!
-//! `unsafe` here is the use of vector instructions (module `x86`). Invariant: `x86::run_avx512` and `x86::run_avx2` are called
-//! only after the processor was asked for every feature they are compiled for, and the vector types are used nowhere else.
+//! `unsafe` here is the use of vector instructions (module `x86`). Invariant: the functions of that module are called only
+//! after the processor was asked for every feature they are compiled for, and the vector types are used nowhere else.
 //! Measured to pay: `cargo bench --bench prf`; arrays that the compiler turns into vectors reached a third of
 //! the speed.
 
@@ -37,6 +37,20 @@ pub(super) struct Output {
     pub words: [Row; MAX_STREAMS],
 }
 
+/// One context and token under sixteen keys.
+pub(super) struct KeysJob<'a> {
+    /// `keys[w]` is word `w` of every lane's subkey.
+    pub keys: &'a [Row; 8],
+    /// The message to hash.
+    pub message: &'a [u32; 16],
+    /// Its length in bytes.
+    pub message_len: u32,
+    /// Keystream index.
+    pub token: u32,
+    /// ChaCha stream ids to read, at most as many as there are rows for words.
+    pub streams: &'a [u32],
+}
+
 /// Most streams a scheme reads for one token.
 pub(super) const MAX_STREAMS: usize = 2;
 
@@ -61,6 +75,37 @@ pub(super) fn run_portable(job: &Job<'_>, out: &mut Output) {
     generic::<Portable>(job, out);
 }
 
+/// Runs a job on the widest vectors this processor has: `words[s]` is the keystream word of stream `streams[s]`.
+pub(super) fn run_keys(job: &KeysJob<'_>, words: &mut [Row; MAX_STREAMS]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the feature was just detected.
+            return unsafe { x86::run_keys_avx512(job, words) };
+        }
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the feature was just detected.
+            return unsafe { x86::run_keys_avx2(job, words) };
+        }
+    }
+    generic_keys::<Portable>(job, words);
+}
+
+#[inline(always)]
+fn generic_keys<V: Vector>(job: &KeysJob<'_>, words: &mut [Row; MAX_STREAMS]) {
+    let block = job.message.map(V::splat);
+    let tokens = V::splat(job.token);
+    for base in (0..LANES).step_by(V::LANES) {
+        let key = std::array::from_fn(|word| V::load(&job.keys[word], base));
+        let seed = blake3_compress(&key, &block, job.message_len);
+        for (row, &stream) in words.iter_mut().zip(job.streams) {
+            let (start, end) = chacha8(&seed, tokens, stream);
+            let word = (job.token & 15) as usize;
+            end[word].add(start[word]).store(row, base);
+        }
+    }
+}
+
 /// As many lanes at a time as one vector register holds, so that the sixteen state words stay in registers.
 #[inline(always)]
 fn generic<V: Vector>(job: &Job<'_>, out: &mut Output) {
@@ -79,6 +124,17 @@ fn generic<V: Vector>(job: &Job<'_>, out: &mut Output) {
 /// Word `tokens mod 16` of block `tokens / 16` of the ChaCha8 keystream under each lane's seed.
 #[inline(always)]
 fn chacha8_word<V: Vector>(seed: &[V; 8], tokens: V, stream: u32) -> V {
+    let (start, v) = chacha8(seed, tokens, stream);
+    let index = tokens.and(V::splat(15));
+    let words = v.iter().zip(&start).zip(0..);
+    words.fold(V::splat(0), |chosen, ((word, begin), number)| {
+        chosen.or(word.add(*begin).and(index.equal(V::splat(number))))
+    })
+}
+
+/// The state before and after the rounds of block `tokens / 16`; their sum is the keystream.
+#[inline(always)]
+fn chacha8<V: Vector>(seed: &[V; 8], tokens: V, stream: u32) -> ([V; 16], [V; 16]) {
     let mut start = [V::splat(0); 16];
     for (word, constant) in start.iter_mut().zip(CHACHA_CONSTANTS) {
         *word = V::splat(constant);
@@ -97,11 +153,7 @@ fn chacha8_word<V: Vector>(seed: &[V; 8], tokens: V, stream: u32) -> V {
         quarter_round(&mut v, 2, 7, 8, 13);
         quarter_round(&mut v, 3, 4, 9, 14);
     }
-    let index = tokens.and(V::splat(15));
-    let words = v.iter().zip(&start).zip(0..);
-    words.fold(V::splat(0), |chosen, ((word, begin), number)| {
-        chosen.or(word.add(*begin).and(index.equal(V::splat(number))))
-    })
+    (start, v)
 }
 
 #[inline(always)]
@@ -120,10 +172,11 @@ fn quarter_round<V: Vector>(v: &mut [V; 16], a: usize, b: usize, c: usize, d: us
 /// first message wins ties.
 #[inline(always)]
 fn smallest_seed<V: Vector>(job: &Job<'_>, base: usize) -> [V; 8] {
+    let key = job.key.map(V::splat);
     let mut best = [V::splat(u32::MAX); 8];
     for (index, message) in job.messages.iter().enumerate() {
         let block = std::array::from_fn(|word| V::load(&message[word], base));
-        let hash = blake3_compress(job.key, &block, job.message_len);
+        let hash = blake3_compress(&key, &block, job.message_len);
         if index == 0 {
             best = hash;
             continue;
@@ -136,13 +189,11 @@ fn smallest_seed<V: Vector>(job: &Job<'_>, base: usize) -> [V; 8] {
     best
 }
 
-/// BLAKE3's compression of a single root block under a key: keyed_hash of a message of at most 64 bytes.
+/// BLAKE3's compression of a single root block under each lane's key: keyed_hash of a message of at most 64 bytes.
 #[inline(always)]
-fn blake3_compress<V: Vector>(key: &[u32; 8], message: &[V; 16], len: u32) -> [V; 8] {
+fn blake3_compress<V: Vector>(key: &[V; 8], message: &[V; 16], len: u32) -> [V; 8] {
     let mut v = [V::splat(0); 16];
-    for i in 0..8 {
-        v[i] = V::splat(key[i]);
-    }
+    v[..8].copy_from_slice(key);
     for i in 0..4 {
         v[8 + i] = V::splat(BLAKE3_IV[i]);
     }
@@ -270,7 +321,7 @@ impl Vector for Portable {
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{Job, LANES, Output, Row, Vector, generic};
+    use super::{Job, KeysJob, LANES, MAX_STREAMS, Output, Row, Vector, generic, generic_keys};
 
     #[target_feature(enable = "avx512f")]
     pub(super) fn run_avx512(job: &Job<'_>, out: &mut Output) {
@@ -280,6 +331,16 @@ mod x86 {
     #[target_feature(enable = "avx2")]
     pub(super) fn run_avx2(job: &Job<'_>, out: &mut Output) {
         generic::<Avx2>(job, out);
+    }
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn run_keys_avx512(job: &KeysJob<'_>, words: &mut [Row; MAX_STREAMS]) {
+        generic_keys::<Avx512>(job, words);
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn run_keys_avx2(job: &KeysJob<'_>, words: &mut [Row; MAX_STREAMS]) {
+        generic_keys::<Avx2>(job, words);
     }
 
     #[derive(Clone, Copy)]
@@ -424,7 +485,42 @@ mod tests {
         paths.into_iter().map(output).collect()
     }
 
+    fn outputs_of_keys(job: &KeysJob<'_>) -> Vec<[Row; MAX_STREAMS]> {
+        let mut paths: Vec<fn(&KeysJob<'_>, &mut [Row; MAX_STREAMS])> =
+            vec![generic_keys::<Portable>, run_keys];
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the feature was just detected.
+            paths.push(|job, words| unsafe { x86::run_keys_avx2(job, words) });
+        }
+        let words = |path: fn(&KeysJob<'_>, &mut [Row; MAX_STREAMS])| {
+            let mut words = Default::default();
+            path(job, &mut words);
+            words
+        };
+        paths.into_iter().map(words).collect()
+    }
+
     proptest! {
+        /// The same for keys; and a lane's words are those of its key alone, as positions have them.
+        #[test]
+        fn all_paths_of_keys_agree(keys in any::<[Row; 8]>(), ids in any::<[u32; 3]>(), token in any::<u32>(), lane in 0..LANES) {
+            let mut message = [0; 16];
+            message[..3].copy_from_slice(&ids);
+            let job = KeysJob { keys: &keys, message: &message, message_len: 12, token, streams: &[0, 64] };
+            let of_keys = outputs_of_keys(&job);
+            prop_assert!(of_keys.iter().all(|output| *output == of_keys[0]));
+            let alone = Job {
+                key: &keys.map(|row| row[lane]),
+                messages: &[message.map(|word| [word; LANES])],
+                message_len: 12,
+                tokens: &[token; LANES],
+                streams: &[0, 64],
+            };
+            let words = outputs(&alone)[0].1.map(|row| row[0]);
+            prop_assert_eq!(words, of_keys[0].map(|row| row[lane]));
+        }
+
         /// Every vector width gives the same arithmetic.
         #[test]
         fn all_paths_agree(key in any::<[u32; 8]>(), messages in any::<[[Row; 2]; 3]>(), tokens in any::<Row>()) {

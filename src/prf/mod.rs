@@ -10,6 +10,7 @@
 //! Called by `watermark` only. Never knows what a scheme does with the words, and never touches a device's generator.
 
 mod dip;
+mod key_lanes;
 mod key_sequence;
 mod lanes;
 mod lcg;
@@ -35,6 +36,7 @@ mod torch_uniforms;
 mod transformers_kgw;
 mod vectors;
 
+use key_lanes::KeyLanes;
 use native::{Batch, Native, Seed};
 use serde::{Deserialize, Serialize};
 
@@ -378,6 +380,8 @@ enum Origin<'a> {
     Anchored { native: &'a Native, context: &'a [TokenId] },
     /// A lane of a batch holds the seed and words of one token; the others are found as above.
     Lane { batch: &'a Batch<'a>, lane: usize, context: &'a [TokenId], prf: &'a Prf },
+    /// The same, a key in each lane.
+    Key { lanes: &'a KeyLanes<'a>, lane: usize, prf: &'a Prf },
     /// Another engine's function, with what it made of the context.
     Peer { peer: &'a dyn Peer, state: State, own: Option<Own<'a>> },
 }
@@ -420,6 +424,7 @@ impl<'a> Draw<'a> {
             {
                 batch.seed(lane)
             }
+            Origin::Key { .. } => self.seed(0)?,
             _ => return None,
         };
         let mut words = [0; 3];
@@ -441,6 +446,11 @@ impl<'a> Draw<'a> {
             }
             Origin::Lane { batch, lane, .. } if batch.token(*lane) == token => {
                 if let Some(word) = batch.word(*lane, stream) {
+                    return word;
+                }
+            }
+            Origin::Key { lanes, lane, .. } => {
+                if let Some(word) = lanes.word(*lane, token, stream) {
                     return word;
                 }
             }
@@ -500,6 +510,7 @@ impl<'a> Draw<'a> {
                 Some(batch.seed(lane))
             }
             Origin::Lane { context, prf, .. } => Draw::of(prf.origin(context)).seed(token),
+            Origin::Key { lanes, prf, .. } => Draw::of(prf.origin(lanes.context())).seed(token),
             Origin::Peer { .. } => None,
         }
     }

@@ -34,6 +34,11 @@ impl Native {
         Self { subkey, words: words_of(&subkey) }
     }
 
+    /// The subkey as words, for lanes.
+    pub fn words(&self) -> &[u32; 8] {
+        &self.words
+    }
+
     /// seed = BLAKE3-keyed(subkey, u32 h ‖ the h ids, oldest first).
     pub fn left_seed(&self, context: &[TokenId]) -> Seed {
         self.hash(context.len() as u32, context)

@@ -191,6 +191,25 @@ impl Store {
         names.into_iter().map(|id| self.key_info(&KeyId::try_from(id)?)).collect()
     }
 
+    /// A key with what may be shown of it, from one reading of its file.
+    ///
+    /// # Errors
+    /// As [`key`](Self::key).
+    pub fn open_key(&self, id: &KeyId) -> Result<(KeyInfo, Key), StoreError> {
+        let (path, file) = self.key_file(id)?;
+        let key = file.secret.key().ok_or(StoreError::KeyFile { path })?;
+        Ok((file.info(), key))
+    }
+
+    /// All keys, by name.
+    ///
+    /// # Errors
+    /// As [`key`](Self::key), for the first that fails.
+    pub fn open_keys(&self) -> Result<Vec<(KeyInfo, Key)>, StoreError> {
+        let names = self.names("keys", "toml")?;
+        names.into_iter().map(|id| self.open_key(&KeyId::try_from(id)?)).collect()
+    }
+
     /// Marks a key as no longer in use; detection goes on.
     ///
     /// # Errors

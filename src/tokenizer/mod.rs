@@ -4,10 +4,13 @@
 
 mod chat;
 mod gguf;
+mod pieces;
 
 use std::path::{Path, PathBuf};
 
-use tokenizers::Tokenizer;
+use tokenizers::{ModelWrapper, Tokenizer};
+
+use pieces::Cut;
 
 use crate::gguf::GgufError;
 use crate::tokens::{Encoding, TokenId, Tokenize, TokenizeError, TokenizerHash};
@@ -24,6 +27,8 @@ pub struct HfTokenizer {
     special: Vec<TokenId>,
     hash: TokenizerHash,
     vocab_size: usize,
+    /// Whether encodings of pieces can be joined.
+    joins: bool,
 }
 
 impl HfTokenizer {
@@ -42,7 +47,9 @@ impl HfTokenizer {
             added.iter().filter(|(_, token)| token.special).map(|(&id, _)| id).collect();
         special.sort_unstable();
         let highest = prompt.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
-        Ok(Self { plain, prompt, special, hash: TokenizerHash::of(file), vocab_size: highest })
+        let joins = matches!(prompt.get_model(), ModelWrapper::BPE(bpe) if bpe.dropout.is_none());
+        let hash = TokenizerHash::of(file);
+        Ok(Self { plain, prompt, special, hash, vocab_size: highest, joins })
     }
 
     /// A tokenizer from a file, or from the `tokenizer.json` in a folder.
@@ -67,6 +74,14 @@ impl HfTokenizer {
         Ok(whole[..at.unwrap_or(0)].to_vec())
     }
 
+    fn encode_whole(&self, text: &str) -> Result<Encoding, TokenizeError> {
+        let encoding = self.plain.encode(text, false).map_err(TokenizeError::Encode)?;
+        Ok(Encoding {
+            ids: encoding.get_ids().to_vec(),
+            bytes: encoding.get_offsets().iter().map(|&(start, end)| start..end).collect(),
+        })
+    }
+
     /// Number of entries, added tokens included; fewer than V where ids are left out.
     pub fn entries(&self) -> usize {
         self.prompt.get_vocab_size(true)
@@ -85,11 +100,10 @@ impl HfTokenizer {
 
 impl Tokenize for HfTokenizer {
     fn encode(&self, text: &str) -> Result<Encoding, TokenizeError> {
-        let encoding = self.plain.encode(text, false).map_err(TokenizeError::Encode)?;
-        Ok(Encoding {
-            ids: encoding.get_ids().to_vec(),
-            bytes: encoding.get_offsets().iter().map(|&(start, end)| start..end).collect(),
-        })
+        if self.joins && text.len() > 2 * Cut::USUAL.piece {
+            return pieces::encode(text, Cut::USUAL, |piece| self.encode_whole(piece));
+        }
+        self.encode_whole(text)
     }
 
     fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, TokenizeError> {

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use touchmark::detect::Windows;
+use touchmark::detect::{Screen, Windows};
+use touchmark::keys::TenantName;
 use touchmark::profile::TokenizerPin;
 use touchmark::profile::import::Tool;
 
@@ -177,6 +178,9 @@ pub struct Generate {
     /// Profile to mark with
     #[arg(long, value_name = "ID", env = "TOUCHMARK_PROFILE", conflicts_with = "no_watermark")]
     pub profile: Option<String>,
+    /// Mark with the key of this tenant of the profile's key
+    #[arg(long, value_name = "NAME", conflicts_with = "no_watermark")]
+    pub tenant: Option<TenantName>,
     /// Write without a mark
     #[arg(long)]
     pub no_watermark: bool,
@@ -303,7 +307,7 @@ pub struct Detect {
 pub struct Finish {
     /// Read rows instead of texts: files that `detect --format jsonl` wrote, of all runs at once. Writes them with
     /// `log10_q` and `fdr_verdict` over all their documents
-    #[arg(long, conflicts_with_all = ["keys", "tokenizer", "model", "bayesian", "tokens_field", "prompt_field", "explain"])]
+    #[arg(long, conflicts_with_all = ["keys", "tenants", "top", "tokenizer", "model", "bayesian", "tokens_field", "prompt_field", "explain"])]
     pub finish: bool,
     /// False discovery rate of --finish
     #[arg(long, default_value_t = 0.01, value_name = "RATE", requires = "finish")]
@@ -360,6 +364,17 @@ pub struct Looks {
     /// Keys to try with each profile, by name, where they fit it; `all` for all of the keyring [default: the profile's]
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub keys: Vec<String>,
+    /// Try the keys of tenants instead, which `generate --tenant` marks with: a file of names, one a line
+    #[arg(long, value_name = "FILE")]
+    pub tenants: Option<PathBuf>,
+    /// Of very many keys read only those to the end of a text that its beginning speaks most for: `auto` (the first 512 tokens,
+    /// of more than 256 keys), `off`, or the first N tokens
+    #[arg(long, value_parser = screen, default_value = "auto", value_name = "auto|off|N")]
+    pub screen: Screen,
+    /// Tell of so many keys of a profile, those that a text speaks most for, and of all that are detected [default: all, of
+    /// more than 64 keys 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub top: Option<u32>,
     /// Read texts also with common damage undone (smart quotes, HTML, wrapped lines): `on`, or `off`
     #[arg(long, value_enum, default_value_t, value_name = "on|off")]
     pub normalise: Switch,
@@ -367,6 +382,18 @@ pub struct Looks {
     /// longer text
     #[arg(long, value_parser = segments, default_value = "auto", value_name = "auto|off|N", env = "TOUCHMARK_SEGMENTS")]
     pub segments: Windows,
+}
+
+/// Which keys are read to the end.
+fn screen(text: &str) -> Result<Screen, String> {
+    match text {
+        "auto" => Ok(Screen::Auto),
+        "off" => Ok(Screen::Off),
+        tokens => match tokens.parse() {
+            Ok(tokens) if tokens > 0 => Ok(Screen::First(tokens)),
+            _ => Err("say auto, off, or a number of tokens".to_owned()),
+        },
+    }
 }
 
 /// Which windows of texts are looked at.

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use jiff::Timestamp;
 use subtle::ConstantTimeEq;
 use touchmark::detect::{Detector, expected_evidence};
-use touchmark::keys::{Key, KeyId, is_slug};
+use touchmark::keys::{Key, KeyId, TenantName, is_slug};
 use touchmark::profile::{Profile, ProfileError, TokenizerPin};
 use touchmark::schemes::Spec;
 use touchmark::stats::Family;
@@ -232,16 +232,22 @@ pub fn key(store: &Store, profile: &Profile) -> anyhow::Result<Key> {
     }
 }
 
-/// A profile's watermark, with its key.
+/// A profile's watermark, with its key or that of one of its tenants.
 pub fn watermark(
     store: &Store,
     profile: &Profile,
+    tenant: Option<&TenantName>,
     tokenizer: &dyn Tokenize,
 ) -> anyhow::Result<Watermark> {
-    keyed(&key(store, profile)?, profile, tokenizer)
+    let key = key(store, profile)?;
+    match tenant {
+        Some(tenant) => keyed(&key.tenant(tenant)?, profile, tokenizer),
+        None => keyed(&key, profile, tokenizer),
+    }
 }
 
-fn keyed(key: &Key, profile: &Profile, tokenizer: &dyn Tokenize) -> anyhow::Result<Watermark> {
+/// A profile's watermark with any key.
+pub fn keyed(key: &Key, profile: &Profile, tokenizer: &dyn Tokenize) -> anyhow::Result<Watermark> {
     let vocabulary = Vocabulary {
         tokenizer: profile.tokenizer.hash,
         size: profile.tokenizer.vocab_size,

@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use touchmark::corpus::record_id;
 use touchmark::generate::{Answer, Ends, FinishReason, Output, Request, generate};
+use touchmark::keys::TenantName;
 use touchmark::sampling::Sampling;
 use touchmark::store::Store;
 use touchmark::tokenizer::{HfTokenizer, Message};
@@ -45,6 +46,9 @@ struct Row<'a> {
     text: &'a str,
     ids: &'a [TokenId],
     profile: Option<&'a str>,
+    /// The tenant whose key was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a TenantName>,
     /// Steps that carry the mark.
     marked: usize,
     /// Steps that do not, by reason.
@@ -114,7 +118,8 @@ fn mark(
             profile.tokenizer.vocab_size
         );
     }
-    let watermark = assemble::watermark(store, &profile, &model.tokenizer)?;
+    let watermark = assemble::watermark(store, &profile, args.tenant.as_ref(), &model.tokenizer)
+        .with_context(|| format!("profile \"{}\"", profile.id))?;
     check_payload(args, &profile.id, &watermark)?;
     Ok(Some((profile.id, watermark)))
 }
@@ -347,6 +352,7 @@ impl<'a> Writer<'a> {
             text: &answer.text,
             ids: &answer.ids,
             profile: self.profile(),
+            tenant: self.args.tenant.as_ref(),
             marked: answer.marked,
             skipped: &answer.unmarked,
             finish_reason: answer.finish_reason,
@@ -389,6 +395,12 @@ impl<'a> Writer<'a> {
                     "{} holds answers of profile {:?}, not {mine:?}; choose another file",
                     path.display(),
                     row.profile
+                );
+            }
+            if row.tenant != self.args.tenant {
+                bail!(
+                    "{} holds answers of another tenant, or of none; choose another file",
+                    path.display()
                 );
             }
             if row.payload != self.payload() {
@@ -436,6 +448,8 @@ fn begin<'a>(
 struct Existing {
     id: String,
     profile: Option<String>,
+    #[serde(default)]
+    tenant: Option<TenantName>,
     #[serde(default)]
     payload: Option<String>,
     #[serde(rename = "marked")]

@@ -9,7 +9,7 @@ use touchmark::corpus::{Content, Document};
 use touchmark::detect::{Row, Verdict};
 
 use super::detect::{Reader, Wanted, table_row};
-use crate::args::{self, Global, Switch};
+use crate::args::{self, Global};
 use crate::output::{self, Exit};
 
 /// What is said of the text.
@@ -27,17 +27,7 @@ struct Answer<'a> {
 }
 
 pub fn run(global: &Global, args: &args::Identify) -> anyhow::Result<Exit> {
-    let wanted = Wanted {
-        profiles: &args.profile,
-        keys: &args.looks.keys,
-        normalise: args.looks.normalise == Switch::On,
-        windows: args.looks.segments,
-        fpr: args.fpr,
-        tokenizer: None,
-        model: None,
-        bayesian: None,
-        explain: false,
-    };
+    let wanted = Wanted::looks(&args.profile, &args.looks, args.fpr);
     let document = document(args)?;
     let reader = Reader::new(global, &wanted)?;
     let mut rows = reader.examine(&document)?.rows;

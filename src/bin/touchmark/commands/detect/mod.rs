@@ -4,6 +4,7 @@ mod explain;
 mod pipeline;
 mod reader;
 mod sink;
+mod targets;
 
 use std::path::Path;
 

@@ -8,29 +8,29 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use touchmark::corpus::{Content, Document};
-use touchmark::detect::{BayesianDetector, Detection, Detector, Row, Windows};
-use touchmark::keys::KeyId;
+use touchmark::detect::{BayesianDetector, Candidates, Detection, Row, Screen, Windows};
 use touchmark::normalise::{self, normalise};
 use touchmark::prf::Start;
-use touchmark::profile::{Lint, Profile};
-use touchmark::stats::Family;
-use touchmark::store::Store;
+use touchmark::profile::Profile;
 use touchmark::tokenizer::HfTokenizer;
 use touchmark::tokens::{Encoding, TokenId, Tokenize, TokenizerHash};
-use touchmark::watermark::Text;
+use touchmark::watermark::{Text, Watermark};
 
 use super::explain::explain;
-use crate::args::{self, Global, Switch};
+use super::targets::{self, Target};
+use crate::args::{self, Global, Looks, Switch};
 use crate::assemble;
 #[cfg(feature = "engine")]
 use crate::commands::entropies::Entropies;
-use crate::models;
-use crate::output;
 
 /// What is to be looked for, and how.
 pub struct Wanted<'a> {
     pub profiles: &'a [String],
     pub keys: &'a [String],
+    pub tenants: Option<&'a Path>,
+    pub screen: Screen,
+    /// How many keys of a profile are told of; none: as many as is usual.
+    pub top: Option<usize>,
     pub normalise: bool,
     pub windows: Windows,
     pub fpr: f64,
@@ -47,16 +47,30 @@ impl<'a> Wanted<'a> {
             bail!("--revision is for a --model or --tokenizer of a hub; name one, or leave it out");
         }
         Ok(Self {
-            profiles: &args.profile,
-            keys: &args.looks.keys,
-            normalise: args.looks.normalise == Switch::On,
-            windows: args.looks.segments,
-            fpr: args.fpr,
             tokenizer: args.tokenizer.as_deref().map(|name| (name, revision)),
             model: args.model.as_ref().map(|model| (model, &args.loading)),
             bayesian: args.bayesian.as_deref(),
             explain: args.explain,
+            ..Self::looks(&args.profile, &args.looks, args.fpr)
         })
+    }
+
+    /// Profiles and keys, without a model or another tokenizer.
+    pub fn looks(profiles: &'a [String], looks: &'a Looks, fpr: f64) -> Self {
+        Self {
+            profiles,
+            keys: &looks.keys,
+            tenants: looks.tenants.as_deref(),
+            screen: looks.screen,
+            top: looks.top.map(|top| top as usize),
+            normalise: looks.normalise == Switch::On,
+            windows: looks.segments,
+            fpr,
+            tokenizer: None,
+            model: None,
+            bayesian: None,
+            explain: false,
+        }
     }
 }
 
@@ -78,13 +92,6 @@ pub struct Reader {
     entropies: Option<Mutex<Entropies>>,
 }
 
-/// A profile with one key.
-struct Target {
-    profile: Profile,
-    detector: Detector,
-    warnings: Vec<String>,
-}
-
 /// A document's tokens under one tokenizer.
 struct Encoded {
     /// As it is, then normalised where that is another text.
@@ -96,6 +103,15 @@ struct Encoded {
     nats: Vec<f64>,
 }
 
+/// A document, read for one profile.
+struct Read<'e> {
+    document: &'e Document,
+    repaired: Option<&'e str>,
+    target: &'e Target,
+    readings: &'e [Reading<'e>],
+    encoded: &'e Encoded,
+}
+
 /// One way to read a document.
 struct Reading<'e> {
     form: usize,
@@ -105,34 +121,17 @@ struct Reading<'e> {
 impl Reader {
     pub fn new(global: &Global, wanted: &Wanted<'_>) -> anyhow::Result<Self> {
         let store = assemble::store(global)?;
-        let pairs = with_keys(&store, &profiles(global, wanted.profiles, &store)?, wanted.keys)?;
-        let bayesian = wanted.bayesian.map(|file| weights(file, &pairs)).transpose()?;
+        let chosen = targets::chosen(global, &store, wanted)?;
+        let profiles = || chosen.iter().map(|chosen| &chosen.profile);
+        let bayesian = wanted.bayesian.map(|file| weights(file, profiles())).transpose()?;
         let mut tokenizers = BTreeMap::new();
-        let mut targets = Vec::new();
-        for profile in &pairs {
-            let tokenizer = match tokenizers.entry(profile.tokenizer.hash) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => {
-                    let given = wanted.tokenizer;
-                    new.insert(assemble::profile_tokenizer(global, &store, profile, given)?)
-                }
-            };
-            let family = Family::one().times("profiles and keys", pairs.len() as u64);
-            let key = assemble::key(&store, profile)?;
-            let detector = assemble::detector(&key, profile, tokenizer, wanted.fpr, family)?
-                .with_windows(wanted.windows);
-            if global.verbose {
-                describe(global, profile, &detector);
+        for profile in profiles() {
+            if let Entry::Vacant(new) = tokenizers.entry(profile.tokenizer.hash) {
+                let given = wanted.tokenizer;
+                new.insert(assemble::profile_tokenizer(global, &store, profile, given)?);
             }
-            let gated = profile.scheme.scheme().entropy_floor().is_some();
-            if gated && wanted.model.is_none() {
-                bail!("profile \"{}\": {}", profile.id, Lint::NeedsModel);
-            }
-            let lints = profile.lint().into_iter().filter(|lint| *lint != Lint::NeedsModel);
-            let lints = lints.chain(profile.lint_key(&key));
-            let warnings = lints.map(|lint| lint.to_string()).collect();
-            targets.push(Target { profile: profile.clone(), detector, warnings });
         }
+        let targets = targets::of(global, chosen, wanted, |hash| &tokenizers[&hash])?;
         Ok(Self {
             #[cfg(feature = "engine")]
             entropies: entropies(global, wanted, &targets)?.map(Mutex::new),
@@ -146,7 +145,7 @@ impl Reader {
 
     /// How many profiles and keys are looked for.
     pub fn targets(&self) -> usize {
-        self.targets.len()
+        self.targets.iter().map(|target| target.keys.detectors().len()).sum()
     }
 
     pub fn examine(&self, document: &Document) -> anyhow::Result<Examined> {
@@ -166,35 +165,58 @@ impl Reader {
         let readings: Vec<Vec<Reading<'_>>> = self
             .targets
             .iter()
-            .map(|target| readings(target, &encoded[&target.profile.tokenizer.hash]))
+            .map(|target| readings(target.mark(), &encoded[&target.profile.tokenizer.hash]))
             .collect();
         let most = readings.iter().map(Vec::len).max().unwrap_or(1) as u64;
         let mut examined = Examined { rows: Vec::new(), explained: Vec::new() };
         for (target, readings) in self.targets.iter().zip(&readings) {
             let texts: Vec<Text<'_>> = readings.iter().map(|reading| reading.text).collect();
-            let found = target.detector.best_of(&texts, most)?;
-            let best = &readings[found.reading];
+            let found = target.keys.best_of(&texts, most, target.top)?;
             let encoded = &encoded[&target.profile.tokenizer.hash];
-            if self.explain {
-                let text = match &document.content {
-                    Content::Text(text) if best.form == 0 => Some(text.as_str()),
-                    Content::Text(_) => repaired.as_deref(),
-                    Content::Tokens(_) => None,
-                };
-                let tokenizer = &self.tokenizers[&target.profile.tokenizer.hash];
-                let encoding = &encoded.forms[best.form];
-                let shown = explain(text, encoding, tokenizer, &target.detector, &found)?;
-                examined.explained.push(shown);
+            let read = Read { document, repaired: repaired.as_deref(), target, readings, encoded };
+            for (key, detection) in &found.best {
+                if self.explain {
+                    examined.explained.push(self.explain(&read, *key, detection)?);
+                }
+                examined.rows.push(self.row(&read, *key, detection, &found)?);
             }
-            let mut row = row(document, target, &found, best, encoded);
-            if let Some(bayesian) = &self.bayesian {
-                let ends = self.tokenizers[&target.profile.tokenizer.hash].special_ids();
-                let (mark, ids) = (target.detector.watermark(), &encoded.forms[best.form].ids);
-                row.posterior = Some(bayesian.examine(mark, ids, ends)?);
-            }
-            examined.rows.push(row);
         }
         Ok(examined)
+    }
+
+    /// The text with its tokens' evidence.
+    fn explain(&self, read: &Read<'_>, key: usize, found: &Detection) -> anyhow::Result<String> {
+        let form = read.readings[found.reading].form;
+        let text = match &read.document.content {
+            Content::Text(text) if form == 0 => Some(text.as_str()),
+            Content::Text(_) => read.repaired,
+            Content::Tokens(_) => None,
+        };
+        let tokenizer = &self.tokenizers[&read.target.profile.tokenizer.hash];
+        let detector = &read.target.keys.detectors()[key];
+        explain(text, &read.encoded.forms[form], tokenizer, detector, found)
+    }
+
+    fn row(
+        &self,
+        read: &Read<'_>,
+        key: usize,
+        found: &Detection,
+        candidates: &Candidates,
+    ) -> anyhow::Result<Row> {
+        let Read { target, encoded, .. } = read;
+        let best = &read.readings[found.reading];
+        let mut row = row(read, key, found, best);
+        if let Some(words) = candidates.words() {
+            row.family = format!("{}; {words}", row.family);
+        }
+        if let Some(bayesian) = &self.bayesian {
+            let ends = self.tokenizers[&target.profile.tokenizer.hash].special_ids();
+            let mark = target.keys.detectors()[key].watermark();
+            let ids = &encoded.forms[best.form].ids;
+            row.posterior = Some(bayesian.examine(mark, ids, ends)?);
+        }
+        Ok(row)
     }
 
     /// Finds entropies for the schemes that want them. Of the one model there is; its tokenizer is checked, so they are
@@ -277,8 +299,7 @@ fn in_common(a: &[TokenId], b: &[TokenId]) -> usize {
 }
 
 /// Every way to read a document for one profile.
-fn readings<'e>(target: &Target, encoded: &'e Encoded) -> Vec<Reading<'e>> {
-    let watermark = target.detector.watermark();
+fn readings<'e>(watermark: &Watermark, encoded: &'e Encoded) -> Vec<Reading<'e>> {
     // Entropies are known of the text as it is.
     let gated = watermark.spec().scheme().entropy_floor().is_some();
     let forms = if gated { &encoded.forms[..1] } else { &encoded.forms[..] };
@@ -317,7 +338,10 @@ fn entropies(
 }
 
 /// Weights of a Bayesian detector that go with every profile.
-fn weights(file: &Path, profiles: &[Profile]) -> anyhow::Result<BayesianDetector> {
+fn weights<'p>(
+    file: &Path,
+    profiles: impl Iterator<Item = &'p Profile>,
+) -> anyhow::Result<BayesianDetector> {
     let shown = file.display();
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
     let weights: BayesianDetector = serde_json::from_str(&text)
@@ -329,82 +353,17 @@ fn weights(file: &Path, profiles: &[Profile]) -> anyhow::Result<BayesianDetector
     Ok(weights)
 }
 
-fn describe(global: &Global, profile: &Profile, detector: &Detector) {
-    let (id, scheme, key) = (&profile.id, profile.scheme.name(), &profile.key_id);
-    let enough = detector
-        .enough(1)
-        .map_or_else(String::new, |tokens| format!(", {tokens} tokens are enough"));
-    output::detail(global.verbose, &format!("Profile {id}: {scheme}, key {key}{enough}"));
-}
-
-fn profiles(global: &Global, names: &[String], store: &Store) -> anyhow::Result<Vec<Profile>> {
-    if names.is_empty() {
-        return Ok(vec![assemble::default_profile(global, store, first_tokenizer)?]);
-    }
-    let profiles = if names.iter().any(|name| name == "all") {
-        store.profiles()?
-    } else {
-        names.iter().map(|name| assemble::profile(store, name)).collect::<anyhow::Result<_>>()?
-    };
-    if profiles.is_empty() {
-        bail!("there is no profile yet; `touchmark profile new NAME` makes one");
-    }
-    Ok(profiles)
-}
-
-/// Each profile with its own key, or with every key named that has the form its scheme wants.
-fn with_keys(
-    store: &Store,
-    profiles: &[Profile],
-    names: &[String],
-) -> anyhow::Result<Vec<Profile>> {
-    if names.is_empty() {
-        return Ok(profiles.to_vec());
-    }
-    let keys = if names.iter().any(|name| name == "all") {
-        store.keys()?
-    } else {
-        let named = names.iter().map(|name| Ok(store.key_info(&name.parse::<KeyId>()?)?));
-        named.collect::<anyhow::Result<Vec<_>>>()?
-    };
-    let mut pairs = Vec::new();
-    for profile in profiles {
-        let fitting = keys.iter().filter(|key| key.numbers == profile.scheme.key_numbers());
-        pairs.extend(fitting.map(|key| Profile { key_id: key.id.clone(), ..profile.clone() }));
-    }
-    if pairs.is_empty() {
-        bail!("none of the keys has the form that the profiles' schemes want");
-    }
-    Ok(pairs)
-}
-
-#[cfg(bundled_models)]
-fn first_tokenizer() -> anyhow::Result<models::TokenizerSource> {
-    Ok(crate::commands::bundled::tokenizer_source())
-}
-
-#[cfg(not(bundled_models))]
-fn first_tokenizer() -> anyhow::Result<models::TokenizerSource> {
-    bail!(
-        "there is no default profile and this build has no bundled model; make one with `touchmark profile new default --tokenizer PATH`"
-    )
-}
-
-fn row(
-    document: &Document,
-    target: &Target,
-    found: &Detection,
-    best: &Reading<'_>,
-    encoded: &Encoded,
-) -> Row {
+fn row(read: &Read<'_>, key: usize, found: &Detection, best: &Reading<'_>) -> Row {
+    let Read { document, target, encoded, .. } = read;
     let mut row = Row::new(
         document.id.clone(),
         document.source.clone(),
         document.offset,
         &target.profile,
-        &target.detector,
+        &target.keys.detectors()[key],
         found,
     );
+    row.key_id.clone_from(&target.names[key]);
     let start = match best.text.start {
         Start::Fragment => "any part of an answer",
         Start::Answer { .. } => "an answer from its first token on",
@@ -414,7 +373,7 @@ fn row(
     row.reading = format!("{start}{form}{version}");
     row.ids_lost_in_text = encoded.ids_lost_in_text;
     locate(&mut row, document, best.form, &encoded.forms[best.form]);
-    row.warnings.extend(target.warnings.iter().cloned());
+    row.warnings.extend(target.warnings(key).cloned());
     row
 }
 
