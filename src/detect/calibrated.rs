@@ -1,5 +1,7 @@
 //! What a calibration leaves behind, so that later detections can cite it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +30,8 @@ pub struct Calibrated {
     /// Their rates.
     pub rates: Vec<RealisedRate>,
     /// By profile id: how far keys that nobody marks with differ.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub fresh_keys: Vec<(String, Vec<KeySpread>)>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fresh_keys: BTreeMap<String, Vec<KeySpread>>,
 }
 
 /// What a document's p-value depends on besides the mark. The false-alarm rate is none of it.
@@ -258,7 +260,7 @@ mod tests {
             confidence: 0.99,
             marks: vec![mark],
             rates,
-            fresh_keys: Vec::new(),
+            fresh_keys: BTreeMap::new(),
         }
     }
 

@@ -161,6 +161,10 @@ impl Row {
     /// The only version so far.
     pub const SCHEMA: u32 = 1;
 
+    /// What a p-value is averaged over, in words.
+    pub const NULL: &str = "the text is independent of the key; p is exact or an upper bound, averaged over keys; \
+                            assumes the key was fixed before the text; not shown";
+
     /// The row of a detection.
     pub fn new(
         id: String,
@@ -232,7 +236,7 @@ impl Row {
             narrow_seeds: profile.lint().iter().any(Lint::is_of_narrow_seeds),
             segments: Vec::new(),
             payload: None,
-            null: NULL.to_owned(),
+            null: Self::NULL.to_owned(),
             family: String::new(),
             warnings,
             detector_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -244,6 +248,3 @@ impl Row {
 fn finite(log10_p: f64) -> f64 {
     log10_p.max(f64::MIN)
 }
-
-const NULL: &str = "the text is independent of the key; p is exact or an upper bound, averaged over keys; \
-                    assumes the key was fixed before the text; not shown";

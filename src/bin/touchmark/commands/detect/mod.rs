@@ -1,29 +1,37 @@
 //! `touchmark detect`: look for marks in texts.
 
 mod explain;
+mod extras;
 mod pipeline;
 mod reader;
 mod sink;
 mod targets;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::bail;
 use touchmark::corpus::{self, Document, DocumentError, Fields, Reading};
 use touchmark::detect::Verdict;
 
 pub use explain::{highlighted, speaking};
+pub use pipeline::in_order;
 use reader::Examined;
-pub use reader::{Reader, Wanted};
+pub use reader::{Beside, Mark, Reader, Wanted};
 pub use sink::table_row;
 
+use extras::Extras;
 use sink::Sink;
 
 use crate::args::{self, FailOn, Global};
 use crate::output::{self, Exit};
 
 pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
-    let reader = Reader::new(global, &Wanted::of(args)?)?;
+    let mut reader = Reader::new(global, &Wanted::of(args)?)?;
+    let extras = Extras::new(global, args, &reader)?.map(Arc::new);
+    if let Some(extras) = &extras {
+        reader.attach(Arc::clone(extras) as Arc<dyn Beside>);
+    }
     let mut sink = Sink::new(global, args)?;
     let (mut read, mut failed, mut found) = (0_u64, 0_u64, false);
     // Rows on the terminal are progress enough.
@@ -54,6 +62,9 @@ pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
     pipeline::in_order(documents, threads(global), examine, take)?;
     bar.finish_and_clear();
     sink.finish()?;
+    if let Some(extras) = &extras {
+        extras.finish(global)?;
+    }
     if failed > 0 {
         output::warn(&format!("{failed} of {} documents could not be examined", read + failed));
     }
@@ -66,7 +77,7 @@ pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
 }
 
 /// As many as there are cores, unless told otherwise.
-fn threads(global: &Global) -> usize {
+pub fn threads(global: &Global) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, Into::into);
     global.threads.unwrap_or_else(cores)
 }

@@ -55,12 +55,11 @@ impl Sink {
 
     pub fn finish(&self) -> anyhow::Result<()> {
         if self.format == Format::Table && self.rows > 0 && !self.quiet {
-            let alarms = Family::one().expected_false_alarms(self.documents, self.fpr);
+            let alarms = Family::one().alarm_words(self.documents, self.fpr);
             let note = format!(
                 "log10 p: how rarely text without the mark looks this marked (-6 is one in a million), averaged over keys fixed\n\
-                 before the text. False alarms to expect among {} unmarked documents: at most {alarms:.1e}. A text without\n\
-                 a mark may still be machine-made.",
-                self.documents
+                 before the text. {alarms} A text without\n\
+                 a mark may still be machine-made."
             );
             output::note(false, &note);
         }
@@ -90,10 +89,11 @@ pub fn table_row(row: &Row, first: bool) -> String {
         1 => ", 1 passage".to_owned(),
         many => format!(", {many} passages"),
     };
+    let decoys = row.decoy_p.map_or_else(String::new, |p| format!(", decoy p {p:.2e}"));
     let p = output::log10_p(row.log10_p_corrected);
     let verdict = row.verdict.as_str();
     format!(
-        "{head}{name:<32} {:<16} {:>8} {p:>9}  {style}{verdict}{style:#}{more}{passages}{payload}",
+        "{head}{name:<32} {:<16} {:>8} {p:>9}  {style}{verdict}{style:#}{more}{passages}{payload}{decoys}",
         shorten(&row.profile, 16),
         row.tokens_scored
     )
