@@ -225,8 +225,9 @@ impl Watermark {
     /// Calls `visit` with every position of a text that counts, for a caller that counts (seed, token) once over many texts.
     pub fn each_pair(&self, text: &Text<'_>, mut visit: impl FnMut(Pair)) {
         let scheme = self.spec.scheme();
-        self.each_counted(text, false, |_, draw, token| {
+        self.each_counted(text, false, |position, draw, token| {
             visit(Pair {
+                position,
                 seed: draw.seed_id(token),
                 token,
                 evidence: scheme.evidence(draw, token),
@@ -324,6 +325,8 @@ impl Evidence {
 /// What one position says.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pair {
+    /// Where in the text the token stands.
+    pub position: usize,
     /// What its words depend on, together with the token.
     pub seed: SeedId,
     /// The token.

@@ -55,7 +55,7 @@ pub struct RealisedRate {
 }
 
 /// The nominal rates that are looked at.
-const LEVELS: [f64; 3] = [0.05, 0.01, 0.001];
+pub(super) const LEVELS: [f64; 3] = [0.05, 0.01, 0.001];
 
 /// Shorter texts are one class.
 const SHORT: usize = 50;
@@ -80,6 +80,53 @@ impl Calibration {
             }
         }
         Ok(())
+    }
+
+    /// The counts that rates were made of; `None` where they cannot be those of a calibration.
+    pub(super) fn of_rates(rates: &[RealisedRate]) -> Option<Self> {
+        let mut calibration = Self::default();
+        for of_cell in rates.chunks(LEVELS.len()) {
+            let first = of_cell.first()?;
+            let (profile, key_id) = (first.profile.clone(), first.key_id.clone());
+            let cell = Cell { profile, key_id, from: first.tokens_from };
+            let mut counts = Counts { documents: first.documents, alarms: [0; LEVELS.len()] };
+            if of_cell.len() != LEVELS.len() || counts.documents == 0 {
+                return None;
+            }
+            for ((rate, level), alarms) in of_cell.iter().zip(LEVELS).zip(&mut counts.alarms) {
+                let same = rate.profile == cell.profile
+                    && rate.key_id == cell.key_id
+                    && rate.tokens_from == cell.from;
+                if !same || rate.level != level || rate.documents != counts.documents {
+                    return None;
+                }
+                *alarms = rate.alarms;
+            }
+            let falls = counts.alarms.windows(2).all(|two| two[0] >= two[1]);
+            if !falls || counts.alarms[0] > counts.documents {
+                return None;
+            }
+            if calibration.cells.insert(cell, counts).is_some() {
+                return None;
+            }
+        }
+        calibration.classes_add_up().then_some(calibration)
+    }
+
+    /// Whether the lengths' documents and alarms are those of all lengths together.
+    fn classes_add_up(&self) -> bool {
+        self.cells.iter().filter(|(cell, _)| cell.from.is_none()).all(|(all, counts)| {
+            let same = |cell: &Cell| (&cell.profile, &cell.key_id) == (&all.profile, &all.key_id);
+            let classes = self.cells.iter().filter(|(cell, _)| cell.from.is_some() && same(cell));
+            let mut sum = Counts::default();
+            for (_, class) in classes {
+                sum.documents = sum.documents.saturating_add(class.documents);
+                for (total, alarms) in sum.alarms.iter_mut().zip(class.alarms) {
+                    *total = total.saturating_add(alarms);
+                }
+            }
+            (sum.documents, sum.alarms) == (counts.documents, counts.alarms)
+        })
     }
 
     /// Every rate, by profile, key, length and level. One that is healthy in truth is called unhealthy, in the whole of the

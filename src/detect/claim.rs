@@ -1,12 +1,13 @@
 //! One p-value for a whole corpus: "these documents contain our text".
 
+use std::collections::HashSet;
 use std::io::{self, BufRead, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
 use super::tail::Law;
 use super::{DetectError, Detector};
-use crate::stats::{Family, LogP};
+use crate::stats::{Family, LogP, SmallCounts};
 use crate::watermark::{Text, Watermark};
 
 /// A sample of a corpus's distinct (seed, token) pairs with their evidence, each counted once however often it occurs.
@@ -26,6 +27,8 @@ pub struct Sketch {
     limit: usize,
     documents: u64,
     tokens: u64,
+    /// The documents' own p-values, as far as they were told.
+    small: SmallCounts,
     /// The first `settled` ones are ascending and distinct by hash.
     entries: Vec<Entry>,
     settled: usize,
@@ -49,6 +52,7 @@ struct Header {
     limit: usize,
     documents: u64,
     tokens: u64,
+    small: SmallCounts,
     entries: usize,
 }
 
@@ -98,29 +102,54 @@ impl Sketch {
     }
 
     fn empty(mark: String, limit: usize) -> Self {
-        let (documents, tokens, settled) = (0, 0, 0);
-        Self { mark, limit, documents, tokens, entries: Vec::new(), settled, below: None }
+        Self {
+            mark,
+            limit,
+            documents: 0,
+            tokens: 0,
+            small: SmallCounts::default(),
+            entries: Vec::new(),
+            settled: 0,
+            below: None,
+        }
     }
 
-    /// Takes a document.
+    /// What names profile and key.
+    pub fn mark(&self) -> &str {
+        &self.mark
+    }
+
+    /// Takes a document that is read in one way.
     ///
     /// # Errors
-    /// [`ClaimError::Recurring`] for functions with so few words that pairs of a corpus share them.
+    /// As [`Pairs::of`].
     pub fn add(&mut self, watermark: &Watermark, text: &Text<'_>) -> Result<(), ClaimError> {
-        let mut recurs = false;
-        watermark.each_pair(text, |pair| {
-            recurs |= pair.recurs;
-            self.push(Entry {
-                hash: hash(pair.seed.0, pair.token),
-                evidence: rounded_down(pair.evidence),
-            });
-        });
-        if recurs {
-            return Err(ClaimError::Recurring);
-        }
-        self.documents += 1;
-        self.tokens += text.ids.len() as u64;
+        self.take(&Pairs::of(watermark, std::slice::from_ref(text))?, None);
         Ok(())
+    }
+
+    /// Takes the pairs of a document, and where it is known the p-value of the document alone, corrected for all that it was chosen
+    /// from. The order of documents does not matter.
+    pub fn take(&mut self, pairs: &Pairs, p: Option<LogP>) {
+        pairs.entries.iter().for_each(|&entry| self.push(entry));
+        self.documents += 1;
+        self.tokens += pairs.tokens;
+        p.into_iter().for_each(|p| self.small.note(p));
+    }
+
+    /// How small the documents' own p-values are.
+    pub fn documents_alone(&self) -> &SmallCounts {
+        &self.small
+    }
+
+    /// Evidence of the pairs that count: how many, their mean, and their sample variance.
+    pub fn moments(&mut self) -> (u64, f64, f64) {
+        self.settle();
+        let count = self.entries.len() as f64;
+        let values = || self.entries.iter().map(|entry| f64::from(entry.evidence));
+        let mean = values().sum::<f64>() / count.max(1.0);
+        let variance = values().map(|value| (value - mean).powi(2)).sum::<f64>();
+        (self.entries.len() as u64, mean, variance / (count - 1.0).max(1.0))
     }
 
     fn push(&mut self, entry: Entry) {
@@ -167,8 +196,9 @@ impl Sketch {
         }
         other.entries.iter().for_each(|&entry| self.push(entry));
         self.settle();
-        self.documents += other.documents;
-        self.tokens += other.tokens;
+        self.documents = self.documents.saturating_add(other.documents);
+        self.tokens = self.tokens.saturating_add(other.tokens);
+        self.small.merge(&other.small);
         Ok(())
     }
 
@@ -209,6 +239,7 @@ impl Sketch {
             limit: self.limit,
             documents: self.documents,
             tokens: self.tokens,
+            small: self.small.clone(),
             entries: self.entries.len(),
         };
         serde_json::to_writer(&mut out, &header)?;
@@ -221,11 +252,31 @@ impl Sketch {
         out.flush()
     }
 
-    /// Reads what [`write`](Self::write) wrote.
+    /// Reads what [`write`](Self::write) wrote, and nothing after it.
     ///
     /// # Errors
     /// [`ClaimError::Read`], or [`ClaimError::Form`] for what is no whole sketch.
     pub fn read(mut from: impl BufRead) -> Result<Self, ClaimError> {
+        let sketch = Self::read_one(&mut from)?;
+        if !from.fill_buf()?.is_empty() {
+            return Err(ClaimError::Form { what: "something follows its entries" });
+        }
+        Ok(sketch)
+    }
+
+    /// Reads sketches that were written one after the other.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); none at all is no whole sketch.
+    pub fn read_all(mut from: impl BufRead) -> Result<Vec<Self>, ClaimError> {
+        let mut sketches = vec![Self::read_one(&mut from)?];
+        while !from.fill_buf()?.is_empty() {
+            sketches.push(Self::read_one(&mut from)?);
+        }
+        Ok(sketches)
+    }
+
+    fn read_one(mut from: impl BufRead) -> Result<Self, ClaimError> {
         let mut line = Vec::new();
         from.by_ref().take(LONGEST_HEADER).read_until(b'\n', &mut line)?;
         let header: Header = serde_json::from_slice(&line)
@@ -236,8 +287,12 @@ impl Sketch {
         if header.limit == 0 || header.entries > header.limit {
             return Err(ClaimError::Form { what: "it has more entries than its limit" });
         }
+        if !header.small.are_consistent() || header.small.tests() > header.documents {
+            return Err(ClaimError::Form { what: "its documents are miscounted" });
+        }
         let mut sketch = Self::empty(header.mark, header.limit);
         (sketch.documents, sketch.tokens) = (header.documents, header.tokens);
+        sketch.small = header.small;
         let below = u64::from_le_bytes(bytes(&mut from)?);
         for _ in 0..header.entries {
             let hash = u64::from_le_bytes(bytes(&mut from)?);
@@ -248,12 +303,45 @@ impl Sketch {
             }
             sketch.entries.push(Entry { hash, evidence });
         }
-        if !from.fill_buf()?.is_empty() {
-            return Err(ClaimError::Form { what: "something follows its entries" });
-        }
         sketch.settled = sketch.entries.len();
         sketch.below = (below != u64::MAX).then_some(below);
         Ok(sketch)
+    }
+}
+
+/// The distinct pairs of a document, found apart from the sketch that takes them, so that many threads can look for them.
+#[derive(Clone, Debug)]
+pub struct Pairs {
+    entries: Vec<Entry>,
+    tokens: u64,
+}
+
+impl Pairs {
+    /// Those of all readings of a document together: which readings there are must not depend on the key. `tokens` counts those of
+    /// the first one.
+    ///
+    /// # Errors
+    /// [`ClaimError::Recurring`] for functions with so few words that pairs of a corpus share them.
+    pub fn of(watermark: &Watermark, readings: &[Text<'_>]) -> Result<Self, ClaimError> {
+        let (mut entries, mut recurs) = (Vec::new(), false);
+        for text in readings {
+            watermark.each_pair(text, |pair| {
+                recurs |= pair.recurs;
+                let hash = hash(pair.seed.0, pair.token);
+                entries.push(Entry { hash, evidence: rounded_down(pair.evidence) });
+            });
+        }
+        if recurs {
+            return Err(ClaimError::Recurring);
+        }
+        let tokens = readings.first().map_or(0, |text| text.ids.len() as u64);
+        Ok(Self { entries, tokens })
+    }
+
+    /// Sum and number of the pairs that `seen` does not hold yet; from then on it does.
+    pub fn new_evidence(&self, seen: &mut HashSet<u64>) -> (f64, u64) {
+        let new = self.entries.iter().filter(|entry| seen.insert(entry.hash));
+        new.fold((0.0, 0), |(sum, count), entry| (sum + f64::from(entry.evidence), count + 1))
     }
 }
 
@@ -469,6 +557,16 @@ mod tests {
         let at = bytes.len() - 12;
         damaged[at..at + 8].fill(0);
         assert!(refused(&damaged));
+        let two = [&bytes[..], &bytes[..]].concat();
+        assert_eq!(Sketch::read_all(two.as_slice()).unwrap().len(), 2);
+        let torn = matches!(Sketch::read_all(&two[..two.len() - 1]), Err(ClaimError::Form { .. }));
+        assert!(torn && Sketch::read_all(&b""[..]).is_err());
+        let miscounted = String::from_utf8_lossy(&bytes[..200]).contains("\"tests\":0");
+        assert!(miscounted, "the header says how many documents have a p-value");
+        let at = bytes.windows(9).position(|part| part == b"\"tests\":0").unwrap();
+        let mut more = bytes;
+        more[at + 8] = b'9';
+        assert!(refused(&more));
         let mut one = sketch(&detector, 64, &[]);
         assert!(matches!(one.merge(&sketch(&detector, 65, &[])), Err(ClaimError::Other { .. })));
         assert!(matches!(Sketch::new(detector.watermark(), "m", 0), Err(ClaimError::Limit)));

@@ -2,6 +2,7 @@
 
 use super::{DetectError, Detector};
 use crate::keys::{Key, KeyError};
+use crate::sampling::Noise;
 use crate::schemes::{Spec, SpecError};
 use crate::stats::{Family, LogP, permutation_p};
 use crate::watermark::{Repeats, Text, Vocabulary, Watermark};
@@ -41,6 +42,25 @@ impl Decoys {
         Self::of(&keys, spec, vocabulary, repeats)
     }
 
+    /// `count` keys that everybody can draw again from `seed`: ChaCha12 under the seed, a stream for each key.
+    ///
+    /// Such a p-value can be checked by others. It holds for a seed that was fixed before the mark's key was compared with anything:
+    /// who tries seeds until one pleases has chosen among as many p-values.
+    ///
+    /// # Errors
+    /// As [`draw`](Self::draw).
+    pub fn seeded(
+        count: usize,
+        seed: u64,
+        spec: &Spec,
+        vocabulary: &Vocabulary,
+        repeats: Repeats,
+    ) -> Result<Self, DecoyError> {
+        let keys = (0..count).map(|stream| seeded_key(seed, stream as u64, spec.key_numbers()));
+        let keys: Vec<Key> = keys.collect::<Result<_, _>>()?;
+        Self::of(&keys, spec, vocabulary, repeats)
+    }
+
     /// Of keys drawn elsewhere.
     ///
     /// # Errors
@@ -66,18 +86,33 @@ impl Decoys {
         self.detectors.len()
     }
 
-    /// The decoy p-value of a document whose p-value under the mark's own key, over the same readings and before any
-    /// correction, is `own`.
+    /// The decoy p-value of a document whose p-value under the mark's own key, over the same readings, is `own`, as
+    /// [`Detector::p_of_wholes`] gives it: decoys read no windows.
     ///
     /// # Errors
-    /// As [`Detector::best_of`].
+    /// As [`Detector::p_of_wholes`].
     pub fn p(&self, readings: &[Text<'_>], own: LogP) -> Result<LogP, DetectError> {
         let mut reached = 0;
         for detector in &self.detectors {
-            let found = detector.best_of(readings, readings.len() as u64)?;
-            reached += u64::from(found.p <= own);
+            reached += u64::from(detector.p_of_wholes(readings)? <= own);
         }
         Ok(permutation_p(reached, self.detectors.len() as u64)?)
+    }
+}
+
+fn seeded_key(seed: u64, stream: u64, numbers: Option<usize>) -> Result<Key, KeyError> {
+    let mut noise = Noise::new(seed, stream);
+    let mut half = || (noise.uniform() * 2_f64.powi(32)) as u32;
+    match numbers {
+        None => {
+            let mut bytes = [0; Key::LEN];
+            bytes.chunks_exact_mut(4).for_each(|part| part.copy_from_slice(&half().to_le_bytes()));
+            Ok(Key::take(&mut bytes))
+        }
+        Some(count) => {
+            let number = |_| u64::from(half()) << 32 | u64::from(half());
+            Key::of_numbers((0..count.min(Key::MOST_NUMBERS + 1)).map(number).collect())
+        }
     }
 }
 
@@ -166,6 +201,25 @@ mod tests {
             all.len()
         };
         assert!(spread(KGW) > 5 && spread(UNIGRAM) > 5);
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_keys_again() {
+        let ids = text(3, 200);
+        for text in
+            [KGW, r#"{"scheme":"transformers-kgw","gamma":0.25,"delta":2.0,"context_width":1}"#]
+        {
+            let Ok(spec) = serde_json::from_str::<Spec>(text) else { panic!("{text}") };
+            let p = |seed| {
+                let decoys =
+                    Decoys::seeded(8, seed, &spec, &vocabulary(), Repeats::ScoreOnce).unwrap();
+                let p = |detector: &Detector| detector.detect(&Text::of(&ids)).unwrap().p;
+                decoys.detectors.iter().map(p).collect::<Vec<LogP>>()
+            };
+            assert_eq!(p(5), p(5));
+            assert_ne!(p(5), p(6));
+            assert!(p(5).windows(2).any(|two| two[0] != two[1]));
+        }
     }
 
     /// One text under 600 own keys: p ≤ 0.05 for no more than 5 % + 4 deviations of them, for exchangeable keys alone. The text

@@ -30,6 +30,7 @@ pub struct Brief<'a> {
     verdict: Verdict,
     log10_p_corrected: LogP,
     narrow_seeds: Option<bool>,
+    calibrated: Option<bool>,
     log10_q: Option<IgnoredAny>,
 }
 
@@ -93,6 +94,7 @@ pub struct Census {
     documents: Vec<u64>,
     rows: u64,
     narrow: bool,
+    calibrated: bool,
     unknown: bool,
     open: Option<Open>,
     twice: Vec<u64>,
@@ -122,7 +124,9 @@ impl Census {
         if row.is_tested() {
             let p = row.log10_p_corrected;
             open.p = Some(open.p.map_or(p, |smallest| smallest.min(p)));
-            self.narrow |= row.narrow_seeds == Some(true);
+            let calibrated = row.calibrated == Some(true);
+            self.narrow |= row.narrow_seeds == Some(true) && !calibrated;
+            self.calibrated |= row.narrow_seeds == Some(true) && calibrated;
             self.unknown |= row.narrow_seeds.is_none();
         }
     }
@@ -154,15 +158,18 @@ impl Census {
     }
 
     /// The procedure that the rows ask for, and why in words: Benjamini–Hochberg, but Benjamini–Yekutieli where a profile's
-    /// seeds read at most one token. Texts that share frequent words then share fortunes, for good or ill.
+    /// seeds read at most one token. Texts that share frequent words then share fortunes, for good or ill: they depend on each
+    /// other through the key. A calibrated key is taken as given, and of a given key documents that are drawn independently are
+    /// independent; what it costs is that the rate then is that of this key, known as far as the calibration goes.
     pub fn correction(&self) -> (Correction, &'static str) {
         let any = Correction::BenjaminiYekutieli;
-        match (self.narrow, self.unknown) {
-            (true, _) => (
+        match (self.narrow, self.unknown, self.calibrated) {
+            (true, ..) => (
                 any,
                 "a profile's seeds read at most one token, so that documents depend on each other",
             ),
-            (_, true) => (any, "rows do not say how much their seeds read"),
+            (_, true, _) => (any, "rows do not say how much their seeds read"),
+            (.., true) => (Correction::BenjaminiHochberg, CALIBRATED),
             _ => (Correction::BenjaminiHochberg, "all seeds read two tokens or more"),
         }
     }
@@ -173,6 +180,9 @@ impl Census {
         StepUp::new(self.p, correction)
     }
 }
+
+const CALIBRATED: &str = "keys whose seeds read at most one token are calibrated, so that for these keys documents are independent if \
+                          they were drawn so and are of the kind that was calibrated on; below 0.1 % no calibration vouches for a key";
 
 /// What a row gains: `log10_q`, of rows that could be examined, and `fdr_verdict` at the level asked for.
 ///
@@ -264,6 +274,12 @@ mod tests {
         let wide = line("a", "p", -1.0, false);
         let census_of = |other: String| census(&[wide.clone(), other]).correction().0;
         assert_eq!(census_of(line("b", "p", -1.0, true)), Correction::BenjaminiYekutieli);
+        let given = |calibrated: bool| {
+            let row = line("b", "p", -1.0, true);
+            census_of(row.replace("\"narrow", &format!("\"calibrated\":{calibrated},\"narrow")))
+        };
+        assert_eq!(given(true), Correction::BenjaminiHochberg);
+        assert_eq!(given(false), Correction::BenjaminiYekutieli);
         let silent = line("b", "p", -1.0, true).replace("narrow_seeds", "other");
         assert_eq!(census_of(silent), Correction::BenjaminiYekutieli);
     }

@@ -7,15 +7,19 @@
 //! Called by the binary and the server. Never reads files, and never computes a tail: `stats` does.
 
 mod bayesian;
+mod boilerplate;
 mod boundaries;
+mod calibrated;
 mod calibration;
 mod claim;
 mod decoys;
 mod finish;
 mod many_keys;
+mod marked_share;
 mod passages;
 mod reference;
 mod report;
+mod spread;
 mod tail;
 mod tilt;
 mod windows;
@@ -30,14 +34,20 @@ use crate::stats::{Alternative, Family, LogP, StatsError};
 use crate::watermark::{Evidence, Text, Watermark};
 
 pub use bayesian::{BayesianDetector, BayesianError, counted_bits};
+pub use boilerplate::{Boilerplate, Recurring, Runs};
+pub use calibrated::{
+    Calibrated, CalibratedError, KeyState, LookSettings, MarkIdentity, Negatives,
+};
 pub use calibration::{Calibration, RealisedRate};
-pub use claim::{Claim, ClaimError, Sketch};
+pub use claim::{Claim, ClaimError, Pairs, Sketch};
 pub use decoys::{DecoyError, Decoys};
 pub use finish::{Brief, Census, RowError, finished};
 pub use many_keys::{Candidates, ManyKeys, Screen};
+pub use marked_share::{MarkedShare, ReferenceSample, ShareError};
 pub use passages::Passage;
 pub use reference::{DEFAULT_ENTROPY, expected_evidence};
 pub use report::{PayloadRow, Row, Segment};
+pub use spread::{FreshKeys, KeySpread};
 pub use tail::Law;
 pub use windows::Windows;
 
@@ -188,6 +198,22 @@ impl Detector {
     /// [`DetectError::Stats`] never happens for the evidence of a scheme; it is passed on rather than hidden.
     pub fn detect(&self, text: &Text<'_>) -> Result<Detection, DetectError> {
         self.best_of(std::slice::from_ref(text), 1)
+    }
+
+    /// The smallest p-value of readings as wholes: no windows, and nothing corrected.
+    ///
+    /// # Errors
+    /// As [`detect`](Self::detect).
+    pub fn p_of_wholes(&self, readings: &[Text<'_>]) -> Result<LogP, DetectError> {
+        let mut smallest = LogP::ONE;
+        for text in readings {
+            let evidence = self.watermark.score_text(text);
+            smallest = smallest.min(match &evidence.judgement {
+                None => self.law.tail(evidence.sum(), evidence.scored() as u64)?,
+                Some(judgement) => tail::of_text(&judgement.law, evidence.sum())?,
+            });
+        }
+        Ok(smallest)
     }
 
     /// Examines several readings of one document (as it is, normalised, with another beginning) and tells of the one that

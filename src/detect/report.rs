@@ -54,6 +54,15 @@ pub struct Row {
     /// P(marked | text) under the user's prior and weights, of a Bayesian detector; never a p-value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub posterior: Option<f64>,
+    /// p-value by comparison with decoy keys, of the text as a whole, corrected for profiles and keys; where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoy_p: Option<f64>,
+    /// The calibration that was given for this profile and key: the first 12 hexadecimal digits of its file's BLAKE3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<String>,
+    /// Whether that calibration shows the key's rate at a nominal 1 % to be 2 % at most, and nothing against the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibrated: Option<bool>,
     /// Whether the profile's seeds read at most one token, or none: documents then share the fortunes of their frequent words.
     pub narrow_seeds: bool,
     /// Marked passages.
@@ -152,6 +161,10 @@ impl Row {
     /// The only version so far.
     pub const SCHEMA: u32 = 1;
 
+    /// What a p-value is averaged over, in words.
+    pub const NULL: &str = "the text is independent of the key; p is exact or an upper bound, averaged over keys; \
+                            assumes the key was fixed before the text; not shown";
+
     /// The row of a detection.
     pub fn new(
         id: String,
@@ -217,10 +230,13 @@ impl Row {
             reading: String::new(),
             ids_lost_in_text: None,
             posterior: None,
+            decoy_p: None,
+            calibration: None,
+            calibrated: None,
             narrow_seeds: profile.lint().iter().any(Lint::is_of_narrow_seeds),
             segments: Vec::new(),
             payload: None,
-            null: NULL.to_owned(),
+            null: Self::NULL.to_owned(),
             family: String::new(),
             warnings,
             detector_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -232,6 +248,3 @@ impl Row {
 fn finite(log10_p: f64) -> f64 {
     log10_p.max(f64::MIN)
 }
-
-const NULL: &str = "the text is independent of the key; p is exact or an upper bound, averaged over keys; \
-                    assumes the key was fixed before the text; not shown";

@@ -37,6 +37,14 @@ impl Law {
         &self.null
     }
 
+    /// The most evidence that one token can have.
+    pub fn most(&self) -> f64 {
+        match &self.null {
+            Null::Exponential | Null::TwoExponentials { .. } => MOST_EXPONENTIAL,
+            null => null.unit(),
+        }
+    }
+
     /// P(sum of `scored` tokens' evidence ≥ `sum`); 1 when nothing was scored.
     ///
     /// # Errors

@@ -67,3 +67,16 @@
 //! files and the folder of `--resume` are on the page on [large runs](crate::manual::runs). `generate` writes `id`,
 //! `prompt` or `messages`, `text`, `ids`, `profile` (null without a mark), `marked`, `skipped` (by reason), `finish_reason`
 //! and `seed`; an answer is a function of its request, the profile, the key and the seed.
+//!
+//! ## Calibration
+//!
+//! JSON; see [`Calibrated`](crate::detect::Calibrated). Rates are computed again when it is read. Its name in rows is the first 12
+//! hexadecimal digits of the file's BLAKE3. `documents.blake3` is BLAKE3 of the ascending list of the documents' BLAKE3 hashes
+//! (of the text in UTF-8, or of ids as u32 little-endian), 32 bytes each.
+//!
+//! ## Sketch
+//!
+//! One or more, one after the other: a line of JSON (`format` "touchmark sketch 1", `mark`, `limit`, `documents`, `tokens`, `small`:
+//! how many documents have a p-value, and how many p ≤ 10⁻ᵏ for k = 1 to 20, `entries`), then little-endian the smallest hash that was
+//! left out as u64 (all ones for none), and the entries, hash as u64 and evidence as f32, ascending by hash. A mark is
+//! `profile/key` and 16 hexadecimal digits that bind profile, key, tokenizer and way of reading.

@@ -75,13 +75,35 @@
 //! are more than its limit. Sketches of parts, merged in any order, are the sketch of the whole to the last byte; memory is 32
 //! bytes for each pair of the limit. p stays valid because the hash reads what the PRF reads and never what it gives, so the
 //! pairs kept are like any chosen beforehand; a collision of hashes, or rounding to 32 bits, only drops evidence.
-//! The program has no command for it yet: it is a part of the library.
+//!
+//! `touchmark claim DOCS…` prints it, corrected for the profiles and keys looked for; every way a document is read (as it is,
+//! normalised, as a whole answer) adds its pairs, so that no reading is chosen by its evidence. `detect --claim FILE` writes the
+//! sketches of a run besides its rows, and `claim --merge FILE…` makes one claim of those of all runs, in any order. A sketch of
+//! another profile, key, tokenizer or way of reading is refused. With it come
+//!
+//! - a lower bound of the number of marked documents, as `--finish` has it, of the documents' own p-values;
+//! - with `--reference FILE`, texts known to be marked, an estimate of the share of pairs that are:
+//!   (mean of the corpus − mean without a mark) / (mean of the reference − mean without a mark). The interval joins one for the
+//!   corpus's mean that holds whatever the laws are ([`empirical_bernstein`](crate::stats::empirical_bernstein)) and a bootstrap
+//!   over the reference's documents, 97.5 % each. It is an estimate, no proof: it takes for granted that the marked part of the corpus
+//!   carries as much evidence for each pair as the reference, being of the same model, settings and kind of text, and as little edited.
+//!   Edited text counts for less than it is. No p-value and no lower bound rests on it;
+//! - with `--boilerplate N`, the N runs of h + 1 tokens that stand in most documents, and what they would have added to the evidence
+//!   if every document counted. Counts come from a summary of bounded size ([`Boilerplate`](crate::detect::Boilerplate); Misra & Gries
+//!   1982): they are lower bounds, exact up to 131,072 different runs, and their greatest error is printed.
+//!
+//! The claim says that marked text is in the corpus. It does not say who put it there, that a model was trained on it, or which
+//! document it is: that is what rows are for. Documents that could not be examined are no part of it.
 //!
 //! ## Without a law
 //!
-//! Whoever doubts the null laws can compare the key with keys that nobody marked with ([`Decoys`](crate::detect::Decoys), in the
-//! library): p = (1 + decoys with as much evidence) / (1 + decoys), ties counting against us. It asks only that the key was drawn
-//! at random, and cannot go below one in the number of decoys.
+//! Whoever doubts the null laws can compare the key with keys that nobody marked with: `detect --decoys N` adds `decoy_p` to each
+//! row, (1 + decoys with as much evidence) / (1 + N), ties counting against us, times the profiles and keys looked for
+//! ([`Decoys`](crate::detect::Decoys)). It asks only that the key was drawn at random, and cannot go below 1/(1 + N). Decoys are drawn
+//! anew for each run and never shown. With `--decoy-seed` they follow from a number, so that others can compute the same p; the
+//! number is no secret, but it must be fixed before looking: who tries several has chosen among several p-values. It is of the text as
+//! a whole, never of its passages, and verdicts do not read it. All rows of a run share the decoys, so their decoy p depend on each
+//! other. The cost is N + 1 more scorings of each text; at a few hundred decoys they, not the tokenizer, set the pace.
 //!
 //! ## Passages
 //!
@@ -149,3 +171,18 @@
 //! as h = 1 does. Hence they, h = 1 and `unigram` are never defaults, and their profiles carry a warning: calibrate such a key
 //! on text of your own kind first. (Independent windows alone would give 0.7 to 1.3 %; discrete laws alarm a little less than
 //! 1 % on average.)
+//!
+//! `touchmark calibrate DOCS… -o FILE` does that: it reads texts that carry no mark as `detect` would, each key by itself, and
+//! tells for every profile, key and length how many have p ≤ 5 %, 1 % and 0.1 %, with exact intervals (Clopper & Pearson 1934).
+//! Copies (the same letters and digits) count once. A key is unhealthy where one of its rates is above nominal beyond chance; in the
+//! whole of a calibration without such a key one is called so with probability 1 % at most. `--fresh-keys N` also tries N random keys
+//! that nobody keeps: how much keys of these parameters differ, which is what to choose parameters by.
+//!
+//! `detect --calibration FILE` cites it in every row (`calibration`, the first digits of the file's BLAKE3), after checking that
+//! profile, key, tokenizer and way of looking are those that were calibrated; unhealthy keys are refused, or with
+//! `--allow-unhealthy` used with a warning in each row. `calibrated` says whether the rate at a nominal 1 % is shown to be 2 % at
+//! most (the upper end of the 95 % interval), which takes some 700 documents. Where every row of a narrow-seed profile is, `--finish`
+//! uses Benjamini–Hochberg: documents depend on each other through the key alone, and of a given key those that are drawn
+//! independently are independent. What that trusts is that this key's p-values hold at the levels the procedure reaches, and
+//! that the corpus is of the kind that was calibrated on. Neither is proved: n documents say nothing of rates far below 1/n, and
+//! `--correction by` needs neither. The calibration of one kind of text says nothing of another.

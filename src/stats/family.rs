@@ -65,6 +65,14 @@ impl Family {
         documents as f64 * fpr
     }
 
+    /// The same in words, for whoever reads many documents.
+    pub fn alarm_words(&self, documents: u64, fpr: f64) -> String {
+        let alarms = self.expected_false_alarms(documents, fpr);
+        format!(
+            "False alarms to expect among {documents} unmarked documents: at most {alarms:.1e}."
+        )
+    }
+
     /// The correction in words, for a report. Factors of one are left out: they cost nothing.
     pub fn words(&self) -> String {
         let tried: Vec<String> = self
@@ -102,6 +110,10 @@ mod tests {
         );
         assert_eq!(Family::one().times("windows", 0).size(), 1.0);
         assert_eq!(document.expected_false_alarms(1000, 0.01), 10.0);
+        assert_eq!(
+            document.alarm_words(1000, 1e-6),
+            "False alarms to expect among 1000 unmarked documents: at most 1.0e-3."
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! How many of many hypotheses are false, at least.
 
+use serde::{Deserialize, Serialize};
+
 use super::binomial::binomial_sf_ge;
 use super::error::{StatsError, probability};
 use super::logp::LogP;
@@ -13,20 +15,81 @@ pub enum Dependence {
     Independent,
 }
 
-/// A lower confidence bound of the number of false hypotheses among `sorted.len()`, whatever the p-values of the false ones are:
-/// it exceeds the true number with probability at most 1 − `confidence`. `sorted` is ascending.
-///
-/// Of m hypotheses V(t) true ones have p ≤ t; it is bounded at K = 20 levels fixed beforehand, and every bound holds at once:
-///
-/// ```text
-/// bound = max_k #{p ≤ t_k} − (c_k − 1),   t_k = 10⁻ᵏ, k = 1 … K,   P(V(t_k) ≥ c_k) ≤ (1 − confidence)/K
-/// c_k: m t_k / c ≤ (1 − confidence)/K          under any dependence (Markov)
-///      P(Binomial(m, t_k) ≥ c) ≤ (1 − confidence)/K   for independent ones
-/// ```
-///
-/// This is the bounding sequence of Meinshausen & Rice (2006, "Estimating the proportion of false null hypotheses among a large
-/// number of independently tested hypotheses") and the confidence envelope of Genovese & Wasserman (2004, "A stochastic process
-/// approach to false discovery control"), with exact laws for a finite m in place of theirs. p-values may be upper bounds.
+/// How many of some p-values are small: what a bound of the number of false hypotheses reads of them. The counts of parts of a
+/// whole add up to those of the whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SmallCounts {
+    tests: u64,
+    /// Those with p ≤ 10⁻¹, 10⁻², …
+    at_most: [u64; LEVELS],
+}
+
+impl SmallCounts {
+    /// Takes the p-value of one test.
+    pub fn note(&mut self, p: LogP) {
+        self.tests += 1;
+        for (k, count) in (1..).zip(&mut self.at_most) {
+            *count += u64::from(p.log10() <= -f64::from(k));
+        }
+    }
+
+    /// Takes those of another part.
+    pub fn merge(&mut self, other: &Self) {
+        self.tests = self.tests.saturating_add(other.tests);
+        for (ours, theirs) in self.at_most.iter_mut().zip(other.at_most) {
+            *ours = ours.saturating_add(theirs);
+        }
+    }
+
+    /// Tests taken.
+    pub fn tests(&self) -> u64 {
+        self.tests
+    }
+
+    /// Whether they can be counts of some p-values: none exceeds the one before.
+    pub fn are_consistent(&self) -> bool {
+        let mut before = self.tests;
+        self.at_most.iter().all(|&count| std::mem::replace(&mut before, count) >= count)
+    }
+
+    /// A lower confidence bound of the number of false hypotheses, whatever the p-values of the false ones are: it exceeds the true
+    /// number with probability at most 1 − `confidence`.
+    ///
+    /// Of m hypotheses V(t) true ones have p ≤ t; it is bounded at K = 20 levels fixed beforehand, and every bound holds at once:
+    ///
+    /// ```text
+    /// bound = max_k #{p ≤ t_k} − (c_k − 1),   t_k = 10⁻ᵏ, k = 1 … K,   P(V(t_k) ≥ c_k) ≤ (1 − confidence)/K
+    /// c_k: m t_k / c ≤ (1 − confidence)/K          under any dependence (Markov)
+    ///      P(Binomial(m, t_k) ≥ c) ≤ (1 − confidence)/K   for independent ones
+    /// ```
+    ///
+    /// This is the bounding sequence of Meinshausen & Rice (2006, "Estimating the proportion of false null hypotheses among a large
+    /// number of independently tested hypotheses") and the confidence envelope of Genovese & Wasserman (2004, "A stochastic process
+    /// approach to false discovery control"), with exact laws for a finite m in place of theirs. p-values may be upper bounds.
+    ///
+    /// # Errors
+    /// [`StatsError::NotProbability`] for the confidence.
+    pub fn false_at_least(
+        &self,
+        confidence: f64,
+        dependence: Dependence,
+    ) -> Result<u64, StatsError> {
+        let chance = (1.0 - probability("confidence", confidence)?) / LEVELS as f64;
+        let mut bound = 0;
+        for (k, small) in (1..).zip(self.at_most) {
+            let level = LogP::new(-f64::from(k))?;
+            let by_chance = match dependence {
+                Dependence::Any => most_under_any_dependence(self.tests, level.p(), chance),
+                Dependence::Independent => most_of_independent(self.tests, level.p(), chance)?,
+            };
+            bound = bound.max(small.saturating_sub(by_chance));
+        }
+        Ok(bound)
+    }
+}
+
+/// [`SmallCounts::false_at_least`] of p-values that are at hand, ascending.
 ///
 /// # Errors
 /// [`StatsError::NotProbability`] for the confidence.
@@ -35,23 +98,13 @@ pub fn false_hypotheses_at_least(
     confidence: f64,
     dependence: Dependence,
 ) -> Result<usize, StatsError> {
-    let chance = (1.0 - probability("confidence", confidence)?) / f64::from(LEVELS);
-    let count = sorted.len() as u64;
-    let mut bound = 0;
-    for k in 1..=LEVELS {
-        let level = LogP::new(-f64::from(k))?;
-        let small = sorted.partition_point(|p| *p <= level);
-        let by_chance = match dependence {
-            Dependence::Any => most_under_any_dependence(count, level.p(), chance),
-            Dependence::Independent => most_of_independent(count, level.p(), chance)?,
-        };
-        bound = bound.max(small.saturating_sub(by_chance as usize));
-    }
-    Ok(bound)
+    let mut counts = SmallCounts::default();
+    sorted.iter().for_each(|&p| counts.note(p));
+    Ok(counts.false_at_least(confidence, dependence)? as usize)
 }
 
 /// t_k go down to 10⁻²⁰: far below what one of many millions of true hypotheses reaches.
-const LEVELS: u32 = 20;
+const LEVELS: usize = 20;
 
 /// c − 1 for the smallest whole c with m t / c ≤ chance.
 fn most_under_any_dependence(count: u64, level: f64, chance: f64) -> u64 {

@@ -15,6 +15,10 @@ mod chat;
 #[cfg(feature = "bundled")]
 mod cli;
 #[cfg(feature = "bundled")]
+mod cli_calibrate;
+#[cfg(feature = "bundled")]
+mod cli_claim;
+#[cfg(feature = "bundled")]
 mod cli_identify;
 #[cfg(feature = "bundled")]
 mod cli_import;

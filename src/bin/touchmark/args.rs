@@ -124,6 +124,10 @@ pub enum Command {
     Detect(Detect),
     /// Say which of all known marks a text carries
     Identify(Identify),
+    /// Say how often profiles and keys alarm on your own texts that carry no mark
+    Calibrate(Calibrate),
+    /// Say whether a whole corpus contains marked text: one p-value for all of its documents
+    Claim(Claim),
     /// Look at models, fetch them from a hub, check them
     #[cfg(any(feature = "engine", feature = "hub"))]
     #[command(visible_alias = "models")]
@@ -301,6 +305,8 @@ pub struct Detect {
     #[arg(long, value_enum, value_name = "VERDICT")]
     pub fail_on: Option<FailOn>,
     #[command(flatten)]
+    pub extras: Extras,
+    #[command(flatten)]
     pub finish: Finish,
 }
 
@@ -334,6 +340,102 @@ pub enum Filter {
     Keep,
     /// Documents without one
     Drop,
+}
+
+/// What `detect` does besides rows, or adds to them.
+#[derive(Args)]
+pub struct Extras {
+    /// Write a sketch of the corpus here, of which `claim --merge` makes one p-value for all documents of all runs
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["finish", "resume"])]
+    pub claim: Option<PathBuf>,
+    /// Most pairs of a sketch, for each profile and key: 32 bytes of memory each, 12 in the file. Beyond that it is a sample.
+    /// Sketches that are to be merged must agree
+    #[arg(long, value_name = "N", default_value_t = touchmark::detect::Sketch::LIMIT, requires = "claim")]
+    pub pairs: usize,
+    /// Compare with N keys that nobody marked with: adds `decoy_p` to each row, which needs no null law. Reads each text N times
+    /// more
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), conflicts_with = "finish")]
+    pub decoys: Option<u32>,
+    /// Draw those keys from this number, so that others can draw them again; fix it before looking [default: random]
+    #[arg(long, value_name = "SEED", requires = "decoys")]
+    pub decoy_seed: Option<u64>,
+    /// Calibration of these profiles and keys, made by `calibrate`: each row cites it. Refused where it shows that a key alarms too
+    /// often
+    #[arg(long, value_name = "FILE", conflicts_with = "finish")]
+    pub calibration: Option<PathBuf>,
+    /// Use keys that the calibration refuses; each row then carries a warning
+    #[arg(long, requires = "calibration")]
+    pub allow_unhealthy: bool,
+}
+
+/// What is looked for, for commands over many documents.
+#[derive(Args)]
+pub struct Marks {
+    /// Profile to look for, by name or file; may be given again; `all` for all [default: the one `generate` uses]
+    #[arg(long, value_name = "ID", env = "TOUCHMARK_PROFILE", value_delimiter = ',')]
+    pub profile: Vec<String>,
+    /// Tokenizer file, or a model that has it [default: the one the profile names]
+    #[arg(long, value_name = "FILE|MODEL")]
+    pub tokenizer: Option<PathBuf>,
+    /// Model whose entropies gate the score, for `sweet`: `bundled`, a folder, a GGUF file, or an id on a hub. A
+    /// --revision is this model's, or without it the tokenizer's
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub loading: Loading,
+    #[command(flatten)]
+    pub looks: Looks,
+}
+
+#[derive(Args)]
+pub struct Calibrate {
+    #[command(flatten)]
+    pub inputs: Inputs,
+    #[command(flatten)]
+    pub marks: Marks,
+    /// Try N random keys too, which are not kept: how much keys of these profiles differ
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub fresh_keys: Option<u32>,
+    /// Write the calibration here, for `detect --calibration`
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Exit with code 1 when a key alarms too often
+    #[arg(long, value_enum, value_name = "STATE")]
+    pub fail_on: Option<FailOnHealth>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailOnHealth {
+    Unhealthy,
+}
+
+#[derive(Args)]
+pub struct Claim {
+    #[command(flatten)]
+    pub inputs: Inputs,
+    #[command(flatten)]
+    pub marks: Marks,
+    /// Read sketches instead of texts, which `detect --claim` or `claim -o` wrote, in any order. Profiles and keys are theirs
+    #[arg(long, conflicts_with_all = ["files_from", "keys", "boilerplate", "pairs"])]
+    pub merge: bool,
+    /// Texts that are known to carry the mark, such as your own outputs: gives an estimate of the marked share
+    #[arg(long, value_name = "FILE")]
+    pub reference: Option<PathBuf>,
+    /// List the N runs of words that stand in most documents
+    #[arg(long, value_name = "N")]
+    pub boilerplate: Option<usize>,
+    /// Write the sketch here
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Most pairs of a sketch, for each profile and key: 32 bytes of memory each, 12 in the file. Beyond that it is a sample
+    #[arg(long, value_name = "N", default_value_t = touchmark::detect::Sketch::LIMIT)]
+    pub pairs: usize,
+    /// False-alarm rate for the whole corpus
+    #[arg(long, default_value_t = 1e-6, value_name = "RATE", env = "TOUCHMARK_FPR")]
+    pub fpr: f64,
+    /// Exit with code 1 when a mark is found
+    #[arg(long, value_enum, value_name = "VERDICT")]
+    pub fail_on: Option<FailOn>,
 }
 
 /// The last step over the rows of all runs.

@@ -122,7 +122,8 @@ fn keep_key(store: &Store, key: NewKey, scheme: &Spec, now: Timestamp) -> anyhow
     Ok(kept)
 }
 
-fn fresh_key(scheme: &Spec) -> anyhow::Result<Key> {
+/// A key of the form that a scheme wants.
+pub fn fresh_key(scheme: &Spec) -> anyhow::Result<Key> {
     Ok(match scheme.key_numbers() {
         None => Key::generate()?,
         Some(count) => Key::generate_numbers(count)?,

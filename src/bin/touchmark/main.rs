@@ -45,6 +45,8 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
             commands::finish::run(&cli.global, args)
         }
         Some(Command::Detect(args)) => commands::detect::run(&cli.global, args),
+        Some(Command::Calibrate(args)) => commands::calibrate::run(&cli.global, args),
+        Some(Command::Claim(args)) => commands::claim::run(&cli.global, args),
         Some(Command::Identify(args)) => commands::identify::run(&cli.global, args),
         #[cfg(feature = "engine")]
         Some(Command::Generate(args)) => commands::generate::run(&cli.global, args),

@@ -2,6 +2,8 @@
 
 #[cfg(bundled_models)]
 pub mod bundled;
+pub mod calibrate;
+pub mod claim;
 #[cfg(bundled_models)]
 pub mod demo;
 pub mod detect;
@@ -13,9 +15,11 @@ pub mod finish;
 pub mod generate;
 pub mod identify;
 pub mod key;
+pub mod marks;
 #[cfg(any(feature = "engine", feature = "hub"))]
 pub mod model;
 pub mod profile;
+pub mod sketches;
 
 use std::io::Write;
 

@@ -5,6 +5,7 @@
 
 mod attributes;
 mod explain;
+mod extras;
 mod finding;
 mod pipeline;
 mod progress;
@@ -15,16 +16,19 @@ mod sink;
 mod targets;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::bail;
-use touchmark::corpus::{self, DocumentError, Fields, Reading};
+use touchmark::corpus::{self, Document, DocumentError, Fields, Reading};
 
 #[cfg(bundled_models)]
 pub use explain::{highlighted, speaking};
-pub use reader::{Reader, Wanted};
+pub use pipeline::in_order;
+pub use reader::{Beside, Mark, Reader, Wanted};
 pub use resume::{Manifest, Part, all_parts};
 pub use sink::table_row;
 
+use extras::Extras;
 use finding::{Outcome, Wants};
 use progress::{Progress, Totals};
 use share::{Items, Place, Share};
@@ -40,21 +44,26 @@ type Listed = Vec<Result<PathBuf, DocumentError>>;
 
 pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
     check(args)?;
-    let reader = Reader::new(global, &Wanted::of(args)?)?;
-    let job = Job { global, args, reader };
-    match &args.runs.resume {
-        Some(folder) => job.resume(folder),
-        None => job.stream(),
+    let mut reader = Reader::new(global, &Wanted::of(args)?)?;
+    let extras = Extras::new(global, args, &reader)?.map(Arc::new);
+    if let Some(extras) = &extras {
+        reader.attach(Arc::clone(extras) as Arc<dyn Beside>);
     }
+    let job = Job { global, args, reader };
+    let exit = match &args.runs.resume {
+        Some(folder) => job.resume(folder)?,
+        None => job.stream()?,
+    };
+    if let Some(extras) = &extras {
+        extras.finish(global)?;
+    }
+    Ok(exit)
 }
 
 fn check(args: &args::Detect) -> anyhow::Result<()> {
-    let stdin = Path::new("-");
     let inputs = &args.inputs;
-    let is_text = inputs.paths.iter().any(|path| path == stdin);
-    if is_text && inputs.files_from.as_deref() == Some(stdin) {
-        bail!("standard input is either a document or, with --files-from, a list of files");
-    }
+    check_stdin(inputs)?;
+    let is_text = inputs.paths.iter().any(|path| path == Path::new("-"));
     let same = |path: &PathBuf, other: &PathBuf| match (path.canonicalize(), other.canonicalize()) {
         (Ok(path), Ok(other)) => path == other && path.is_file(),
         _ => false,
@@ -65,6 +74,11 @@ fn check(args: &args::Detect) -> anyhow::Result<()> {
         bail!("{} would be written over; name another file with -o", output.display());
     }
     let runs = &args.runs;
+    if runs.resume.is_some() && args.extras.decoys.is_some() && args.extras.decoy_seed.is_none() {
+        bail!(
+            "--decoys with --resume needs --decoy-seed: all shards are to be compared with the same keys"
+        );
+    }
     if runs.rank >= runs.world_size {
         bail!(
             "--rank {} of --world-size {}: ranks are numbered from 0, so the last is {}",
@@ -75,6 +89,15 @@ fn check(args: &args::Detect) -> anyhow::Result<()> {
     }
     if is_text && runs.world_size > 1 {
         bail!("standard input cannot be shared among ranks; name files");
+    }
+    Ok(())
+}
+
+fn check_stdin(inputs: &args::Inputs) -> anyhow::Result<()> {
+    let stdin = Path::new("-");
+    let is_text = inputs.paths.iter().any(|path| path == stdin);
+    if is_text && inputs.files_from.as_deref() == Some(stdin) {
+        bail!("standard input is either a document or, with --files-from, a list of files");
     }
     Ok(())
 }
@@ -125,8 +148,7 @@ impl Job<'_> {
     fn resume(&self, folder: &Path) -> anyhow::Result<Exit> {
         let (runs, listed) = (&self.args.runs, self.sources().collect::<Listed>());
         let store = assemble::store(self.global)?;
-        let profiles: Vec<_> = self.reader.profiles().collect();
-        let manifest = Manifest::new(self.args, &store, &profiles, &listed)?;
+        let manifest = Manifest::new(self.args, &store, &self.reader, &listed)?;
         let mut rank = resume::Rank::take(folder, &manifest, runs.rank)?;
         let share = self.share(Some(&listed));
         let attributes = self.attributes(Some(&listed), share)?;
@@ -287,8 +309,17 @@ pub fn reading(inputs: &args::Inputs) -> Reading {
     Reading { stdin, fields, max_document: inputs.max_document, ..Reading::default() }
 }
 
+/// All documents that were named.
+pub fn documents(
+    inputs: &args::Inputs,
+) -> anyhow::Result<impl Iterator<Item = Result<Document, DocumentError>> + Send + use<>> {
+    check_stdin(inputs)?;
+    let sources = corpus::sources(inputs.paths.clone(), inputs.files_from.clone());
+    Ok(corpus::documents(sources, reading(inputs)))
+}
+
 /// As many as there are cores, unless told otherwise.
-fn threads(global: &Global) -> usize {
+pub fn threads(global: &Global) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, Into::into);
     global.threads.unwrap_or_else(cores)
 }

@@ -115,12 +115,12 @@ impl Totals {
 
     /// A line, and one of what failed. `fresh` are the tokens of these seconds.
     pub fn tell(&self, global: &Global, fpr: f64, seconds: f64, fresh: u64) {
-        let alarms = Family::one().expected_false_alarms(self.documents, fpr);
+        let alarms = Family::one().alarm_words(self.documents, fpr);
         let rate = short(fresh as f64 / seconds.max(1e-3));
         output::note(
             global.quiet,
             &format!(
-                "{} documents, {} tokens, {seconds:.1} s ({rate} tokens/s), {} detected. False alarms to expect if none is marked: at most {alarms:.1e}.",
+                "{} documents, {} tokens, {seconds:.1} s ({rate} tokens/s), {} detected. {alarms}",
                 self.documents, self.tokens, self.detected
             ),
         );

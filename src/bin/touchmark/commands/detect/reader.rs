@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 #[cfg(feature = "engine")]
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use touchmark::corpus::{Content, Document};
-use touchmark::detect::{BayesianDetector, Candidates, Detection, Row, Screen, Windows};
+use touchmark::detect::{BayesianDetector, Candidates, Detection, Detector, Row, Screen, Windows};
 use touchmark::normalise::{self, normalise};
 use touchmark::prf::Start;
 use touchmark::profile::Profile;
@@ -31,6 +32,8 @@ pub struct Wanted<'a> {
     pub screen: Screen,
     /// How many keys of a profile are told of; none: as many as is usual.
     pub top: Option<usize>,
+    /// Whether each key is a family of its own: its p-values then pay for no other.
+    pub alone: bool,
     pub normalise: bool,
     pub windows: Windows,
     pub fpr: f64,
@@ -63,6 +66,7 @@ impl<'a> Wanted<'a> {
             tenants: looks.tenants.as_deref(),
             screen: looks.screen,
             top: looks.top.map(|top| top as usize),
+            alone: false,
             normalise: looks.normalise == Switch::On,
             windows: looks.segments,
             fpr,
@@ -88,8 +92,24 @@ pub struct Reader {
     bayesian: Option<BayesianDetector>,
     normalise: bool,
     explain: bool,
+    beside: Option<Arc<dyn Beside>>,
     #[cfg(feature = "engine")]
     entropies: Option<Mutex<Entropies>>,
+}
+
+/// What is done with each document besides its rows.
+pub trait Beside: Send + Sync {
+    /// A document as it is read for one profile and key, all readings of it, and the row that was made of it.
+    fn see(&self, detector: &Detector, readings: &[Text<'_>], row: &mut Row) -> anyhow::Result<()>;
+}
+
+/// A profile with one key.
+pub struct Mark<'r> {
+    pub profile: &'r Profile,
+    /// Public name of the key.
+    pub key: &'r str,
+    pub detector: &'r Detector,
+    pub tokenizer: &'r HfTokenizer,
 }
 
 /// A document's tokens under one tokenizer.
@@ -140,6 +160,22 @@ impl Reader {
             bayesian,
             normalise: wanted.normalise,
             explain: wanted.explain,
+            beside: None,
+        })
+    }
+
+    /// Has this done too with every document.
+    pub fn attach(&mut self, beside: Arc<dyn Beside>) {
+        self.beside = Some(beside);
+    }
+
+    /// All that is looked for.
+    pub fn marks(&self) -> impl Iterator<Item = Mark<'_>> {
+        self.targets.iter().flat_map(move |target| {
+            let tokenizer = &self.tokenizers[&target.profile.tokenizer.hash];
+            let keys = target.names.iter().zip(target.keys.detectors());
+            let profile = &target.profile;
+            keys.map(move |(key, detector)| Mark { profile, key, detector, tokenizer })
         })
     }
 
@@ -148,9 +184,12 @@ impl Reader {
         self.targets.iter().map(|target| target.keys.detectors().len()).sum()
     }
 
-    /// The profiles that are looked for, once with each key.
-    pub fn profiles(&self) -> impl Iterator<Item = &Profile> {
-        self.targets.iter().map(|target| &target.profile)
+    /// Whether every document has a row for each profile and key, as it has where there are not very many keys.
+    pub fn tells_of_all(&self) -> bool {
+        self.targets.iter().all(|target| {
+            let keys = target.keys.detectors().len();
+            target.top >= keys && keys <= Screen::KEPT
+        })
     }
 
     pub fn examine(&self, document: &Document) -> anyhow::Result<Examined> {
@@ -183,7 +222,11 @@ impl Reader {
                 if self.explain {
                     examined.explained.push(self.explain(&read, *key, detection)?);
                 }
-                examined.rows.push(self.row(&read, *key, detection, &found)?);
+                let mut row = self.row(&read, *key, detection, &found)?;
+                if let Some(beside) = &self.beside {
+                    beside.see(&target.keys.detectors()[*key], &texts, &mut row)?;
+                }
+                examined.rows.push(row);
             }
         }
         Ok(examined)

@@ -96,6 +96,7 @@ pub fn of<'t>(
     tokenizer: impl Fn(TokenizerHash) -> &'t HfTokenizer,
 ) -> anyhow::Result<Vec<Target>> {
     let tests: usize = chosen.iter().map(|chosen| chosen.keys.len()).sum();
+    let tests = if wanted.alone { 1 } else { tests };
     let family = Family::one().times("profiles and keys", tests as u64);
     let target = |chosen: Chosen| {
         let tokenizer = tokenizer(chosen.profile.tokenizer.hash);

@@ -8,10 +8,11 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use touchmark::corpus::DocumentError;
-use touchmark::profile::Profile;
 use touchmark::store::Store;
 
+use super::super::reader::Reader;
 use crate::args::{self, Filter};
+use crate::commands::marks;
 
 const NAME: &str = "manifest.json";
 /// Of a manifest that is being written.
@@ -34,13 +35,13 @@ impl Manifest {
     pub fn new(
         args: &args::Detect,
         store: &Store,
-        profiles: &[&Profile],
+        reader: &Reader,
         sources: &[Result<PathBuf, DocumentError>],
     ) -> anyhow::Result<Self> {
         Ok(Self {
             touchmark_run: Self::VERSION,
             detector_version: env!("CARGO_PKG_VERSION").to_owned(),
-            settings: settings(args, store, profiles)?,
+            settings: settings(args, store, reader)?,
             world_size: args.runs.world_size,
             shard_documents: args.runs.shard_documents,
             sources: sources.iter().map(source).collect::<anyhow::Result<_>>()?,
@@ -136,21 +137,14 @@ fn refuse_other_files(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// All that changes what is written of a document. A flag of `detect` that does belongs here.
-fn settings(args: &args::Detect, store: &Store, profiles: &[&Profile]) -> anyhow::Result<Value> {
+fn settings(args: &args::Detect, store: &Store, reader: &Reader) -> anyhow::Result<Value> {
     let (inputs, looks) = (&args.inputs, &args.looks);
     let bytes = |path: &PathBuf| {
         std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
     };
     let bayesian = args.bayesian.as_ref().map(bytes).transpose()?;
-    let profiles = profiles.iter().map(|profile| {
-        Ok(json!({
-            "id": profile.id,
-            "hash": hash(&serde_json::to_vec(profile)?),
-            "tokenizer": profile.tokenizer.hash,
-            "key_id": profile.key_id,
-            "key_commitment": store.key_info(&profile.key_id)?.commitment.0,
-        }))
-    });
+    let calibration = args.extras.calibration.as_ref().map(bytes).transpose()?;
+    let tenants = looks.tenants.as_ref().map(bytes).transpose()?;
     Ok(json!({
         "writes": match args.runs.filter {
             None => "rows",
@@ -158,7 +152,14 @@ fn settings(args: &args::Detect, store: &Store, profiles: &[&Profile]) -> anyhow
             Some(Filter::Drop) => "documents, drop",
         },
         "attributes": args.runs.attributes.is_some(),
-        "profiles": profiles.collect::<anyhow::Result<Vec<Value>>>()?,
+        "profiles": profiles(store, reader)?,
+        "tenants": tenants.map(|bytes| hash(&bytes)),
+        "screen": format!("{:?}", looks.screen),
+        "top": looks.top,
+        "calibration": calibration.map(|bytes| hash(&bytes)),
+        "allow_unhealthy": args.extras.allow_unhealthy,
+        "decoys": args.extras.decoys,
+        "decoy_seed": args.extras.decoy_seed,
         "fpr": args.fpr,
         "normalise": looks.normalise == args::Switch::On,
         "segments": format!("{:?}", looks.segments),
@@ -171,6 +172,26 @@ fn settings(args: &args::Detect, store: &Store, profiles: &[&Profile]) -> anyhow
         "prompt_field": inputs.prompt_field,
         "max_document": inputs.max_document,
     }))
+}
+
+/// With the public part of every key; of tenants that of the key theirs is derived from.
+fn profiles(store: &Store, reader: &Reader) -> anyhow::Result<Vec<Value>> {
+    let mut all = Vec::new();
+    for mark in reader.marks() {
+        let identity = marks::identity(store, &mark)?;
+        let (parent, _) = mark.key.split_once('/').unwrap_or((mark.key, ""));
+        let value = json!({
+            "id": identity.profile,
+            "hash": identity.profile_blake3,
+            "tokenizer": identity.tokenizer,
+            "key_id": parent,
+            "key_commitment": store.key_info(&parent.parse()?)?.commitment.0,
+        });
+        if all.last() != Some(&value) {
+            all.push(value);
+        }
+    }
+    Ok(all)
 }
 
 fn hash(bytes: &[u8]) -> String {

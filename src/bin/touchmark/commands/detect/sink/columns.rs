@@ -29,6 +29,9 @@ pub fn columns() -> Vec<Column> {
         ("reading", Text),
         ("ids_lost_in_text", Count),
         ("posterior", Real),
+        ("decoy_p", Real),
+        ("calibration", Text),
+        ("calibrated", Flag),
         ("narrow_seeds", Flag),
         ("segments", Kind::List(Box::new(Kind::Object(segment())))),
         ("payload", Json),
@@ -83,6 +86,9 @@ mod tests {
         row.more_tokens = Some(5);
         row.ids_lost_in_text = Some(2);
         row.posterior = Some(0.5);
+        row.decoy_p = Some(0.01);
+        row.calibration = Some("0123456789ab".into());
+        row.calibrated = Some(true);
         row.segments = vec![Segment {
             start: 1,
             end: 4,

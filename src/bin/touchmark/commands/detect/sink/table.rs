@@ -63,10 +63,11 @@ pub fn table_row(row: &Row, first: bool) -> String {
         1 => ", 1 passage".to_owned(),
         many => format!(", {many} passages"),
     };
+    let decoys = row.decoy_p.map_or_else(String::new, |p| format!(", decoy p {p:.2e}"));
     let p = output::log10_p(row.log10_p_corrected);
     let verdict = row.verdict.as_str();
     format!(
-        "{head}{name:<32} {:<16} {:>8} {p:>9}  {style}{verdict}{style:#}{more}{passages}{payload}",
+        "{head}{name:<32} {:<16} {:>8} {p:>9}  {style}{verdict}{style:#}{more}{passages}{payload}{decoys}",
         shorten(&row.profile, 16),
         row.tokens_scored
     )
