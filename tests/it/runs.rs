@@ -251,6 +251,8 @@ fn ranks_that_resume_are_finished_together() {
         "{code} {err}"
     );
     rank("1", &[]);
+    let (code, _, err) = rank("1", &["--filter", "keep"]);
+    assert!(code == 2 && err.contains("name a file with -o"), "{err}");
     home.refused(&["detect", "--finish", "run"], &["rank 2 of 3", "has not finished"]);
     rank("2", &[]);
     let (code, out, err) = home.run(&["detect", "--finish", "run", "-o", "done.jsonl"]);

@@ -31,6 +31,7 @@ pub use sink::table_row;
 use extras::Extras;
 use finding::{Outcome, Wants};
 use progress::{Progress, Totals};
+use resume::Rank;
 use share::{Items, Place, Share};
 use sink::Sink;
 
@@ -85,6 +86,15 @@ fn check(args: &args::Detect) -> anyhow::Result<()> {
             runs.rank,
             runs.world_size,
             runs.world_size - 1
+        );
+    }
+    if runs.resume.is_some()
+        && runs.filter.is_some()
+        && runs.world_size > 1
+        && args.output.is_none()
+    {
+        bail!(
+            "a rank that filters and resumes writes its documents when it ends; name a file with -o"
         );
     }
     if is_text && runs.world_size > 1 {
@@ -146,39 +156,24 @@ impl Job<'_> {
 
     /// Keeps finished shards in a folder, goes on after those that are there, and writes at the end.
     fn resume(&self, folder: &Path) -> anyhow::Result<Exit> {
-        let (runs, listed) = (&self.args.runs, self.sources().collect::<Listed>());
+        let listed = self.sources().collect::<Listed>();
         let store = assemble::store(self.global)?;
         let manifest = Manifest::new(self.args, &store, &self.reader, &listed)?;
-        let mut rank = resume::Rank::take(folder, &manifest, runs.rank)?;
-        let share = self.share(Some(&listed));
-        let attributes = self.attributes(Some(&listed), share)?;
+        let mut rank = Rank::take(folder, &manifest, self.args.runs.rank)?;
+        let attributes = self.attributes(Some(&listed), self.share(Some(&listed)))?;
         interrupt::end_cleanly(format!(
             "; finished shards are kept in {}, and the same command goes on after them",
             folder.display()
         ));
-        let shown = progress::is_shown(self.global, self.args);
-        let mut progress = Progress::new(shown, self.bytes(Some(&listed), share))?;
         let before = rank.totals();
         if rank.finished() > 0 {
             let (shards, documents) = (rank.finished(), before.documents + before.failed);
-            output::note(
-                self.global.quiet,
-                &format!("{shards} shards with {documents} documents are finished already"),
-            );
+            let words = format!("{shards} shards with {documents} documents are finished already");
+            output::note(self.global.quiet, &words);
         }
         rank.failures()?.iter().for_each(|words| output::warn(words));
-        if let Some(begin) = rank.begin() {
-            let take = |outcome: Outcome, progress: &Progress| {
-                if let Err(failure) = &outcome.result {
-                    progress.warn(&failure.words);
-                }
-                rank.add(outcome)
-            };
-            self.examine(listed.into_iter(), share, begin, &mut progress, take)?;
-            rank.end()?;
-        }
-        let seconds = progress.end();
-        if self.args.output.is_some() || runs.world_size == 1 {
+        let seconds = self.go_on(&mut rank, listed)?;
+        if self.args.output.is_some() || manifest.world_size == 1 {
             let mut sink = Sink::new(self.global, self.args)?;
             rank.assemble(&mut sink, manifest.has_rows())?;
             sink.finish()?;
@@ -189,16 +184,37 @@ impl Job<'_> {
         let totals = rank.totals();
         totals.tell(self.global, self.args.fpr, seconds, totals.tokens - before.tokens);
         self.explain_table(&totals);
-        if runs.world_size > 1 {
-            let (rank, of, folder) = (runs.rank, runs.world_size, folder.display());
-            output::note(
-                self.global.quiet,
-                &format!(
-                    "Rank {rank} of {of} has finished; when all have: touchmark detect --finish {folder}"
-                ),
-            );
+        if manifest.world_size > 1 && manifest.has_rows() {
+            self.tell_ranks(folder);
         }
         Ok(self.exit(&totals))
+    }
+
+    /// Examines what no finished shard holds, and gives the seconds it took.
+    fn go_on(&self, rank: &mut Rank, listed: Listed) -> anyhow::Result<f64> {
+        let share = self.share(Some(&listed));
+        let shown = progress::is_shown(self.global, self.args);
+        let mut progress = Progress::new(shown, self.bytes(Some(&listed), share))?;
+        if let Some(begin) = rank.begin() {
+            let take = |outcome: Outcome, progress: &Progress| {
+                if let Err(failure) = &outcome.result {
+                    progress.warn(&failure.words);
+                }
+                rank.add(outcome)
+            };
+            self.examine(listed.into_iter(), share, begin, &mut progress, take)?;
+            rank.end()?;
+        }
+        Ok(progress.end())
+    }
+
+    fn tell_ranks(&self, folder: &Path) {
+        let (runs, folder) = (&self.args.runs, folder.display());
+        let words = format!(
+            "Rank {} of {} has finished; when all have: touchmark detect --finish {folder}",
+            runs.rank, runs.world_size
+        );
+        output::note(self.global.quiet, &words);
     }
 
     /// Examines a share from a place on, and gives what comes of it to `take`, in order.
