@@ -48,5 +48,7 @@
 //!
 //! Which positions of a text count does not depend on the key where the seed reads the whole context (`left`, and the one seed of
 //! `unigram`): it is found once for all keys, and then sixteen keys are computed at a time, the same context in every lane.
-//! `cargo bench --bench identify` measures it. Other seeds and other engines' functions read a text key by key, sixteen positions at
+//! The whole program (`detect` with 10,000 tenants, texts of 800 tokens, windows, `--screen off`) read 33 million tokens × keys
+//! a second of one core's time with `kgw`, 35 with `synthid`, 20 with `gumbel`, whose evidence takes a logarithm; AVX-512, the machine being
+//! busy. `cargo bench --bench identify` measures the search alone. Other seeds and other engines' functions read a text key by key, sixteen positions at
 //! a time.
