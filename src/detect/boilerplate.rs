@@ -101,13 +101,13 @@ impl Boilerplate {
         let mut found: Vec<_> = found.collect();
         found.sort_by(|(a, one), (b, two)| two.documents.cmp(&one.documents).then(a.cmp(b)));
         found.truncate(most);
-        let recurring = |(run, counter): (&Box<[TokenId]>, &Counter)| Recurring {
+        let recurring = |run: &[TokenId], counter: &Counter| Recurring {
             tokens: run.to_vec(),
             at_least: counter.documents,
             at_most: (counter.documents + self.taken_off).min(self.documents),
             evidence: counter.evidence,
         };
-        found.into_iter().map(recurring).collect()
+        found.into_iter().map(|(run, counter)| recurring(run, counter)).collect()
     }
 }
 
