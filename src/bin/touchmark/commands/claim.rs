@@ -309,7 +309,7 @@ impl Job<'_> {
             "One p-value for the corpus: how rarely documents without the mark, taken together, look this marked, averaged over keys\n\
              fixed before the texts; each (context, token) counts once. {} Of corpora without the mark\n\
              at most {:.1e} are called marked. That a corpus contains marked text does not say how it came there.",
-            findings.first().map_or(String::new(), |it| format!("{}.", it.family)),
+            findings.first().map_or(String::new(), |it| format!("Correction: {}.", it.family)),
             self.args.fpr
         );
         output::note(self.global.quiet, &note);
