@@ -15,6 +15,7 @@ mod finish;
 mod passages;
 mod reference;
 mod report;
+mod shown;
 mod tail;
 mod tilt;
 mod windows;
@@ -36,6 +37,7 @@ pub use finish::{Brief, Census, RowError, finished};
 pub use passages::Passage;
 pub use reference::{DEFAULT_ENTROPY, expected_evidence};
 pub use report::{PayloadRow, Row, Segment};
+pub use shown::{Piece, Shown};
 pub use tail::Law;
 pub use windows::Windows;
 

@@ -7,6 +7,7 @@
 //! - [`engines`]: marks of other engines
 //! - [`payloads`]: marks that carry a message
 //! - [`performance`]: what reading and marking cost
+//! - [`reports`]: the page that `detect` writes for people
 //! - [`threat_model`]: what a mark can and cannot prove
 //! - [`formats`]: the PRF's bytes, profiles, key files, rows
 
@@ -16,6 +17,7 @@ pub mod formats;
 pub mod models;
 pub mod payloads;
 pub mod performance;
+pub mod reports;
 pub mod schemes;
 pub mod statistics;
 pub mod threat_model;

@@ -41,6 +41,8 @@ mod power;
 mod prf;
 #[cfg(all(feature = "bundled", unix))]
 mod readme;
+#[cfg(feature = "report")]
+mod report;
 #[cfg(all(feature = "engine", feature = "tokenizer"))]
 mod segments;
 #[cfg(feature = "tokenizer")]

@@ -36,7 +36,7 @@ pub fn run(global: &Global, args: &args::Identify) -> anyhow::Result<Exit> {
         tokenizer: None,
         model: None,
         bayesian: None,
-        explain: false,
+        explain: None,
     };
     let document = document(args)?;
     let reader = Reader::new(global, &wanted)?;

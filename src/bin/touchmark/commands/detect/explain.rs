@@ -1,65 +1,53 @@
 //! A document with the tokens that speak for the mark.
 
-use std::collections::HashSet;
-
-use touchmark::detect::{Detection, Detector};
+use touchmark::detect::{Detection, Detector, Shown};
 use touchmark::tokenizer::HfTokenizer;
 use touchmark::tokens::{Encoding, Tokenize};
 
 use crate::output::Highlight;
 
-/// The document, tokens that speak for the mark highlighted.
-pub fn explain(
+/// The document as it was read, with what its tokens say. Where only ids were given, their texts one by one.
+pub fn shown(
     text: Option<&str>,
     encoding: &Encoding,
     tokenizer: &HfTokenizer,
     detector: &Detector,
     found: &Detection,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<Shown> {
+    let steps = detector.steps();
     if let Some(text) = text {
-        return Ok(highlighted(text, encoding, detector, found));
+        return Ok(Shown::new(text.to_owned(), &encoding.bytes, &found.evidence, steps));
     }
-    let highlight = Highlight::for_stdout();
-    let speaking = speaking(detector, found);
-    let tokens = encoding.ids.iter().enumerate();
-    tokens
-        .map(|(at, id)| Ok(highlight.token(&tokenizer.decode(&[*id])?, speaking.contains(&at))))
-        .collect()
-}
-
-/// Positions whose evidence is notable.
-pub fn speaking(detector: &Detector, found: &Detection) -> HashSet<usize> {
-    let notable = detector.watermark().null().notable();
-    let evidence = found.evidence.positions.iter().zip(&found.evidence.values);
-    evidence
-        .filter(|(_, value)| **value > notable)
-        .map(|(&position, _)| position as usize)
-        .collect()
+    let (mut text, mut bytes) = (String::new(), Vec::with_capacity(encoding.ids.len()));
+    for id in &encoding.ids {
+        let start = text.len();
+        text.push_str(&tokenizer.decode(&[*id])?);
+        bytes.push(start..text.len());
+    }
+    Ok(Shown::new(text, &bytes, &found.evidence, steps))
 }
 
 /// A text, tokens that speak for the mark highlighted.
-pub fn highlighted(
-    text: &str,
-    encoding: &Encoding,
-    detector: &Detector,
-    found: &Detection,
-) -> String {
+pub fn highlighted(shown: &Shown) -> String {
     let highlight = Highlight::for_stdout();
-    let speaking = speaking(detector, found);
-    let (mut shown, mut end) = (String::new(), 0);
-    for (position, bytes) in encoding.bytes.iter().enumerate() {
-        // Tokens that share a character's bytes overlap; each byte is shown once.
-        let (start, stop) = (bytes.start.max(end), bytes.end.max(end));
-        if let (Some(gap), Some(token)) = (text.get(end..start), text.get(start..stop)) {
-            shown.push_str(gap);
-            let visible = token.trim_start();
-            shown.push_str(&token[..token.len() - visible.len()]);
-            if !visible.is_empty() {
-                shown.push_str(&highlight.token(visible, speaking.contains(&position)));
-            }
-            end = stop;
+    let (mut out, mut end) = (String::new(), 0);
+    for piece in &shown.pieces {
+        let part = |range| shown.text.get(range).unwrap_or_default();
+        let (gap, token) = (part(end..piece.bytes.start), part(piece.bytes.clone()));
+        let visible = token.trim_start();
+        out.push_str(gap);
+        out.push_str(&token[..token.len() - visible.len()]);
+        if !visible.is_empty() {
+            out.push_str(&highlight.token(visible, shown.level(piece) > 0));
         }
+        end = piece.bytes.end;
     }
-    shown.push_str(text.get(end..).unwrap_or_default());
-    shown
+    out.push_str(shown.text.get(end..).unwrap_or_default());
+    out
+}
+
+/// How many tokens speak for the mark.
+pub fn speaking(detector: &Detector, found: &Detection) -> usize {
+    let notable = detector.watermark().null().notable();
+    found.evidence.values.iter().filter(|value| **value > notable).count()
 }

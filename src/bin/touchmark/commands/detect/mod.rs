@@ -1,6 +1,8 @@
 //! `touchmark detect`: look for marks in texts.
 
 mod explain;
+#[cfg(feature = "report")]
+pub mod html;
 mod pipeline;
 mod reader;
 mod sink;
@@ -23,7 +25,7 @@ use crate::output::{self, Exit};
 
 pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
     let reader = Reader::new(global, &Wanted::of(args)?)?;
-    let mut sink = Sink::new(global, args)?;
+    let mut sink = Sink::new(global, args, &reader)?;
     let (mut read, mut failed, mut found) = (0_u64, 0_u64, false);
     // Rows on the terminal are progress enough.
     let bar = output::progress(
@@ -41,10 +43,11 @@ pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
             Ok(examined) => {
                 read += 1;
                 found |= examined.rows.iter().any(|row| row.verdict == Verdict::Detected);
-                sink.write(&examined)?;
+                sink.write(examined)?;
             }
             Err(error) => {
                 failed += 1;
+                sink.failed();
                 output::warn(&output::causes(&error));
             }
         }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use touchmark::corpus::{Content, Document};
-use touchmark::detect::{BayesianDetector, Detection, Detector, Row, Windows};
+use touchmark::detect::{BayesianDetector, Detection, Detector, Row, Shown, Windows};
 use touchmark::keys::KeyId;
 use touchmark::normalise::{self, normalise};
 use touchmark::prf::Start;
@@ -19,7 +19,7 @@ use touchmark::tokenizer::HfTokenizer;
 use touchmark::tokens::{Encoding, TokenId, Tokenize, TokenizerHash};
 use touchmark::watermark::Text;
 
-use super::explain::explain;
+use super::explain::shown;
 use crate::args::{self, Global, Switch};
 use crate::assemble;
 #[cfg(feature = "engine")]
@@ -37,7 +37,8 @@ pub struct Wanted<'a> {
     pub tokenizer: Option<(&'a Path, Option<&'a str>)>,
     pub model: Option<(&'a PathBuf, &'a args::Loading)>,
     pub bayesian: Option<&'a Path>,
-    pub explain: bool,
+    /// How many tokens of a text are shown.
+    pub explain: Option<usize>,
 }
 
 impl<'a> Wanted<'a> {
@@ -55,16 +56,25 @@ impl<'a> Wanted<'a> {
             tokenizer: args.tokenizer.as_deref().map(|name| (name, revision)),
             model: args.model.as_ref().map(|model| (model, &args.loading)),
             bayesian: args.bayesian.as_deref(),
-            explain: args.explain,
+            explain: shown_tokens(args),
         })
     }
+}
+
+/// All of a text with `--explain`, as many as a report has room for.
+fn shown_tokens(args: &args::Detect) -> Option<usize> {
+    #[cfg(feature = "report")]
+    if args.format.is_some_and(args::Format::is_report) {
+        return Some(touchmark::report::MOST_TOKENS);
+    }
+    args.explain.then_some(usize::MAX)
 }
 
 /// One document, read for every profile.
 pub struct Examined {
     pub rows: Vec<Row>,
-    /// The text with its tokens' evidence, for `--explain`.
-    pub explained: Vec<String>,
+    /// The text with its tokens' evidence for each row, for `--explain` and the report.
+    pub shown: Vec<Shown>,
 }
 
 /// All that is looked for.
@@ -73,7 +83,7 @@ pub struct Reader {
     tokenizers: BTreeMap<TokenizerHash, HfTokenizer>,
     bayesian: Option<BayesianDetector>,
     normalise: bool,
-    explain: bool,
+    explain: Option<usize>,
     #[cfg(feature = "engine")]
     entropies: Option<Mutex<Entropies>>,
 }
@@ -144,6 +154,12 @@ impl Reader {
         })
     }
 
+    /// The profiles that are looked for, and how.
+    #[cfg(feature = "report")]
+    pub fn detectors(&self) -> impl Iterator<Item = (&Profile, &Detector)> {
+        self.targets.iter().map(|target| (&target.profile, &target.detector))
+    }
+
     /// How many profiles and keys are looked for.
     pub fn targets(&self) -> usize {
         self.targets.len()
@@ -169,13 +185,13 @@ impl Reader {
             .map(|target| readings(target, &encoded[&target.profile.tokenizer.hash]))
             .collect();
         let most = readings.iter().map(Vec::len).max().unwrap_or(1) as u64;
-        let mut examined = Examined { rows: Vec::new(), explained: Vec::new() };
+        let mut examined = Examined { rows: Vec::new(), shown: Vec::new() };
         for (target, readings) in self.targets.iter().zip(&readings) {
             let texts: Vec<Text<'_>> = readings.iter().map(|reading| reading.text).collect();
             let found = target.detector.best_of(&texts, most)?;
             let best = &readings[found.reading];
             let encoded = &encoded[&target.profile.tokenizer.hash];
-            if self.explain {
+            if let Some(most) = self.explain {
                 let text = match &document.content {
                     Content::Text(text) if best.form == 0 => Some(text.as_str()),
                     Content::Text(_) => repaired.as_deref(),
@@ -183,8 +199,9 @@ impl Reader {
                 };
                 let tokenizer = &self.tokenizers[&target.profile.tokenizer.hash];
                 let encoding = &encoded.forms[best.form];
-                let shown = explain(text, encoding, tokenizer, &target.detector, &found)?;
-                examined.explained.push(shown);
+                let shown = shown(text, encoding, tokenizer, &target.detector, &found)?;
+                let passages: Vec<_> = found.passages.iter().map(|it| it.tokens.clone()).collect();
+                examined.shown.push(shown.excerpt(&passages, most));
             }
             let mut row = row(document, target, &found, best, encoded);
             if let Some(bayesian) = &self.bayesian {

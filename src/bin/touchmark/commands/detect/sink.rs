@@ -7,7 +7,8 @@ use anyhow::Context;
 use touchmark::detect::Row;
 use touchmark::stats::Family;
 
-use super::reader::Examined;
+use super::explain::highlighted;
+use super::reader::{Examined, Reader};
 use crate::args::{self, Format, Global};
 use crate::output;
 
@@ -19,30 +20,46 @@ pub struct Sink {
     documents: u64,
     fpr: f64,
     quiet: bool,
+    #[cfg(feature = "report")]
+    report: Option<super::html::Html>,
 }
 
 impl Sink {
-    pub fn new(global: &Global, args: &args::Detect) -> anyhow::Result<Self> {
+    pub fn new(global: &Global, args: &args::Detect, reader: &Reader) -> anyhow::Result<Self> {
         let create = |path: &std::path::PathBuf| {
             File::create(path).with_context(|| format!("cannot write {}", path.display()))
         };
         let file = args.output.as_ref().map(create).transpose()?;
         let default = if global.json || file.is_some() { Format::Jsonl } else { Format::Table };
         let format = args.format.unwrap_or(default);
-        Ok(Self { format, file, rows: 0, documents: 0, fpr: args.fpr, quiet: global.quiet })
+        Ok(Self {
+            format,
+            file,
+            rows: 0,
+            documents: 0,
+            fpr: args.fpr,
+            quiet: global.quiet,
+            #[cfg(feature = "report")]
+            report: format.is_report().then(|| super::html::Html::new(reader)).transpose()?,
+        })
     }
 
-    pub fn write(&mut self, examined: &Examined) -> anyhow::Result<()> {
+    pub fn write(&mut self, examined: Examined) -> anyhow::Result<()> {
         self.documents += 1;
+        #[cfg(feature = "report")]
+        if let Some(report) = &mut self.report {
+            report.document(examined);
+            return Ok(());
+        }
         for (at, row) in examined.rows.iter().enumerate() {
             let mut text = match self.format {
                 Format::Jsonl => serde_json::to_string(row)?,
-                Format::Table => table_row(row, self.rows == 0),
+                _ => table_row(row, self.rows == 0),
             };
             if self.format == Format::Table
-                && let Some(explained) = examined.explained.get(at)
+                && let Some(shown) = examined.shown.get(at)
             {
-                text = format!("{text}\n\n{explained}\n");
+                text = format!("{text}\n\n{}\n", highlighted(shown));
             }
             self.rows += 1;
             match &mut self.file {
@@ -53,7 +70,19 @@ impl Sink {
         Ok(())
     }
 
-    pub fn finish(&self) -> anyhow::Result<()> {
+    /// Notes a document that has no row.
+    pub fn failed(&mut self) {
+        #[cfg(feature = "report")]
+        if let Some(report) = &mut self.report {
+            report.failed();
+        }
+    }
+
+    pub fn finish(&mut self) -> anyhow::Result<()> {
+        #[cfg(feature = "report")]
+        if let Some(report) = self.report.take() {
+            return report.write(self.file.as_mut());
+        }
         if self.format == Format::Table && self.rows > 0 && !self.quiet {
             let alarms = Family::one().expected_false_alarms(self.documents, self.fpr);
             let note = format!(
