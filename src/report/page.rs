@@ -99,13 +99,20 @@ impl Page<'_> {
                 .to_owned();
         };
         let (fpr, tested) = (10f64.powf(threshold), tally.histogram.documents);
-        format!(
-            "A document is called detected when text that is independent of the key would look this marked {} or more rarely. If none of \
-             the {} examined were marked, the number of false alarms to expect is at most {}.",
-            words::odds(threshold).replace("at most ", ""),
-            words::many(tested, "document", "documents"),
-            words::expected(Family::one().expected_false_alarms(tested, fpr))
-        )
+        let alarms = words::expected(Family::one().expected_false_alarms(tested, fpr));
+        let rarely = words::odds(threshold).replace("at most ", "");
+        let rule = format!(
+            "A document is called detected when text that is independent of the key would look this marked {rarely} times or more rarely."
+        );
+        match tested {
+            0 | 1 => format!(
+                "{rule} For a document that is not marked, that is the chance of a false alarm."
+            ),
+            _ => format!(
+                "{rule} If none of the {} examined were marked, the number of false alarms to expect is at most {alarms}.",
+                words::many(tested, "document", "documents")
+            ),
+        }
     }
 
     fn examined(&self) -> String {
@@ -158,8 +165,8 @@ impl Page<'_> {
             html,
             "<figure>\n{}<figcaption><b>How p-values are spread.</b> Bars: documents by p-value, from no evidence on the left to strong \
              evidence on the right; both scales are logarithmic. <span class=\"model\">Stepped line</span>: what {} would give if none were \
-             marked and p-values were uniform. Corrected p-values are larger than that, so unmarked text stays below the line but \
-             for the first bar.{}</figcaption>\n</figure>\n",
+             marked and p-values were uniform. Corrected p-values are rather larger, so bars of unmarked text stand about the line \
+             or below it, but for the first.{}</figcaption>\n</figure>\n",
             plots::histogram(&tally.histogram, threshold)?,
             words::many(tally.histogram.documents, "document", "documents"),
             threshold.map_or("", |_| " <span class=\"limit\">Dashed line</span>: the threshold; what lies right of it is detected.")
@@ -223,7 +230,7 @@ impl Page<'_> {
             "<section id=\"documents\">\n<h2>Documents</h2>\n<p>{which}</p>\n<div class=\"wide\" role=\"region\" aria-label=\"Documents\" \
              tabindex=\"0\"><table class=\"documents\">\n<thead><tr><th scope=\"col\" class=\"n\">No.</th><th scope=\"col\">Document</th>\
              <th scope=\"col\">Verdict</th><th scope=\"col\">By chance</th><th scope=\"col\" class=\"n\">log₁₀ p</th>{q}\
-             <th scope=\"col\" class=\"n\">Tokens</th><th scope=\"col\" class=\"n\">Passages</th><th scope=\"col\">Profile</th></tr></thead>\n<tbody>\n"
+             <th scope=\"col\" class=\"n\">Tokens that count</th><th scope=\"col\" class=\"n\">Passages</th><th scope=\"col\">Profile</th></tr></thead>\n<tbody>\n"
         )?;
         for (at, document) in self.kept.all().enumerate() {
             out.write_all(line(document, at + 1, finished).as_bytes())?;

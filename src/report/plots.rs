@@ -40,8 +40,8 @@ fn picture(
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         let mut chart = ChartBuilder::on(&area)
             .margin(20)
-            .margin_right(60)
-            .x_label_area_size(4 * FONT - 60)
+            .margin_right(130)
+            .x_label_area_size(3 * FONT)
             .y_label_area_size(5 * FONT)
             .build_cartesian_2d(x, y)
             .map_err(ReportError::picture)?;
@@ -75,9 +75,9 @@ fn line(points: Vec<(f64, f64)>, colour: RGBColor) -> PathElement<(f64, f64)> {
 fn words_at(
     words: &'static str,
     at: (f64, f64),
-    colour: &RGBColor,
+    colour: &'static RGBColor,
     anchor: (HPos, VPos),
-) -> Text<'_, (f64, f64), &'static str> {
+) -> Text<'static, (f64, f64), &'static str> {
     let style = TextStyle::from(("sans-serif", FONT)).color(colour);
     Text::new(words, at, style.pos(Pos::new(anchor.0, anchor.1)))
 }
@@ -119,7 +119,10 @@ pub(super) fn histogram(
         if threshold.is_some() {
             let top = most.log10() + COUNTS_ABOVE;
             add!(chart, line(vec![(limit, COUNTS_FROM), (limit, top)], LIMIT));
-            add!(chart, words_at("threshold ", (limit, top), &LIMIT, (HPos::Right, VPos::Top)));
+            add!(
+                chart,
+                words_at("threshold\u{a0}", (limit, top), &LIMIT, (HPos::Right, VPos::Top))
+            );
         }
         Ok(())
     })
@@ -194,7 +197,12 @@ pub(super) fn cloud(
             add!(chart, line(vec![(x_ends.start, limit), (x_ends.end, limit)], LIMIT));
             add!(
                 chart,
-                words_at("threshold ", (x_ends.end, limit), &LIMIT, (HPos::Right, VPos::Bottom))
+                words_at(
+                    "threshold\u{a0}",
+                    (x_ends.end, limit),
+                    &LIMIT,
+                    (HPos::Right, VPos::Bottom)
+                )
             );
         }
         if cloud.has_all_points() {

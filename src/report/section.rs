@@ -99,10 +99,10 @@ fn text(finding: &Finding) -> String {
     )
 }
 
-const LEGEND: &str = "<p class=\"legend\">Tokens by what they say for the mark: <span class=\"u\">does not count</span> \
-    <span class=\"e0\">nothing</span> <span class=\"e1\">some</span> <span class=\"e2\">as much as one in 20 unmarked tokens at most</span> \
-    <span class=\"e3\">one in 100 at most</span>. <b class=\"edge\">⟦1</b><span class=\"passage\">A marked \
-    passage</span><b class=\"edge\">1⟧</b> stands in brackets. No single token proves anything; all of them together do.</p>\n";
+const LEGEND: &str = "<p class=\"legend\">Tokens by what they say for the mark: <span class=\"u\">does not count</span> · \
+    <span class=\"e0\">nothing</span> · <span class=\"e1\">some</span> · <span class=\"e2\">as much as at most one in 20 unmarked tokens</span> · \
+    <span class=\"e3\">at most one in 100</span>. <b class=\"edge\">⟦1</b><span class=\"passage\">A marked passage</span><b \
+    class=\"edge\">1⟧</b> is underlined and stands in brackets. No single token proves anything; all of them together do.</p>\n";
 
 fn passages(row: &Row) -> String {
     if row.segments.is_empty() {

@@ -18,8 +18,8 @@ pub(super) fn coloured(shown: &Shown, segments: &[Segment]) -> String {
             out.elide(piece.tokens.start - token);
             byte = piece.bytes.start;
         }
-        out.passage(&piece.tokens);
         out.between(byte..piece.bytes.start);
+        out.passage(piece);
         out.piece(piece);
         (token, byte) = (piece.tokens.end, piece.bytes.end);
     }
@@ -55,14 +55,26 @@ impl Coloured<'_> {
         }
     }
 
-    /// Enters or leaves a passage before a piece.
-    fn passage(&mut self, tokens: &Range<usize>) {
+    /// A piece's token, its leading blanks apart.
+    fn token(&self, piece: &Piece) -> (&str, &str) {
+        let token = self.shown.text.get(piece.bytes.clone()).unwrap_or_default();
+        let visible = token.trim_start();
+        if visible.is_empty() { ("", token) } else { token.split_at(token.len() - visible.len()) }
+    }
+
+    /// Writes a piece's leading blanks, and enters or leaves a passage after them.
+    fn passage(&mut self, piece: &Piece) {
+        let tokens = &piece.tokens;
         let inside = |range: &Range<usize>| range.start < tokens.end && tokens.start < range.end;
         let now = self.passages.iter().position(inside);
+        if now != self.open {
+            self.leave(tokens.start);
+        }
+        let blank = Text(self.token(piece).0).to_string();
+        self.html.push_str(&blank);
         if now == self.open {
             return;
         }
-        self.leave(tokens.start);
         if let Some(at) = now {
             let number = at + 1;
             let sign = if self.passages[at].start >= tokens.start { "⟦" } else { "… " };
@@ -92,27 +104,23 @@ impl Coloured<'_> {
         self.push(format_args!("{}", Text(text)));
     }
 
+    /// What of a piece can be seen.
     fn piece(&mut self, piece: &Piece) {
         let shown = self.shown;
         let token = shown.text.get(piece.bytes.clone()).unwrap_or_default();
+        let visible = Text(self.token(piece).1).to_string();
         let Some(evidence) = piece.evidence else {
             if !std::mem::replace(&mut self.plain, true) {
                 self.html.push_str("<span class=\"u\">");
             }
-            self.between(piece.bytes.clone());
+            self.html.push_str(&visible);
             return;
         };
         self.end_of_plain();
-        let visible = token.trim_start();
-        let blank = &token[..token.len() - visible.len()];
-        let (blank, visible) = if visible.is_empty() { ("", token) } else { (blank, visible) };
         let (level, number) = (shown.level(piece), piece.tokens.start + 1);
+        let (token, evidence) = (Attribute(token), (evidence * 100.0).round() / 100.0);
         self.push(format_args!(
-            "{}<span class=\"e{level}\" title=\"token {number} “{}”: evidence {}\">{}</span>",
-            Text(blank),
-            Attribute(token),
-            (evidence * 100.0).round() / 100.0,
-            Text(visible)
+            "<span class=\"e{level}\" title=\"token {number} “{token}”: evidence {evidence}\">{visible}</span>"
         ));
     }
 }

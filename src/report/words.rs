@@ -47,11 +47,15 @@ pub(super) fn odds(log10_p: f64) -> String {
     // A hair below a round number is that number: thresholds are round.
     let exponent = (rarity + 1e-9).floor();
     let first = (10f64.powf(rarity - exponent) + 1e-6).floor().clamp(1.0, 9.0) as u64;
+    let large = |zeros: u32, name: &str| match first * 10u64.pow(exponent as u32 - zeros) {
+        1 => format!("a {name}"),
+        number => format!("{number} {name}"),
+    };
     let one_in = match exponent as u64 {
         0..=5 => count(first * 10u64.pow(exponent as u32)),
-        6..=8 => format!("{} million", first * 10u64.pow(exponent as u32 - 6)),
-        9..=11 => format!("{} billion", first * 10u64.pow(exponent as u32 - 9)),
-        12..=14 => format!("{} trillion", first * 10u64.pow(exponent as u32 - 12)),
+        6..=8 => large(6, "million"),
+        9..=11 => large(9, "billion"),
+        12..=14 => large(12, "trillion"),
         exponent => format!("10{}", raised(&exponent.to_string())),
     };
     format!("at most 1 in {one_in}")
@@ -81,16 +85,17 @@ pub(super) fn q(log10_q: f64) -> String {
     if q >= 0.001 { format!("{q:.3}") } else { power_of_ten((log10_q * 10.0).ceil() / 10.0) }
 }
 
-/// A small expected number.
+/// An expected number, rounded up.
 pub(super) fn expected(number: f64) -> String {
+    let up = |scale: f64| (number * scale - 1e-9).ceil().max(0.0) / scale;
     match number {
-        _ if number >= 10.0 => count(number.ceil() as u64),
-        _ if number >= 0.1 => format!("{number:.1}"),
-        _ if number >= 1e-3 => format!("{number:.4}").trim_end_matches('0').to_owned(),
-        _ => {
-            let exponent = number.log10().ceil();
-            format!("{} ({})", power_of_ten(exponent), odds(exponent).replace("at most ", ""))
+        _ if number >= 10.0 => count(up(1.0) as u64),
+        _ if number >= 0.1 => format!("{:.1}", up(10.0)),
+        _ if number >= 1e-6 => {
+            let decimals = -number.log10().floor();
+            format!("{:.*}", decimals as usize, up(10f64.powf(decimals)))
         }
+        _ => power_of_ten(number.log10().ceil()),
     }
 }
 
@@ -119,9 +124,9 @@ mod tests {
             (-0.5, "at most 4 in 10"),
             (-1.0, "at most 1 in 10"),
             (-3.5, "at most 1 in 3,000"),
-            (1e-6f64.log10(), "at most 1 in 1 million"),
+            (1e-6f64.log10(), "at most 1 in a million"),
             (-7.56, "at most 1 in 30 million"),
-            (-12.0, "at most 1 in 1 trillion"),
+            (-12.0, "at most 1 in a trillion"),
             (-14.99, "at most 1 in 900 trillion"),
             (-15.2, "at most 1 in 10¹⁵"),
             (-412.7, "at most 1 in 10⁴¹²"),
@@ -136,8 +141,8 @@ mod tests {
         assert_eq!(power_of_ten(-6.0), "10⁻⁶");
         assert_eq!(power_of_ten(-3.5), "10⁻³·⁵");
         assert_eq!(
-            [0.0073, 0.5, 73.4, 7.3e-6].map(expected),
-            ["0.0073", "0.5", "74", "10⁻⁵ (1 in 100,000)"]
+            [0.0073, 0.5, 73.4, 1e-6, 3.12e-4, 2e-9].map(expected),
+            ["0.008", "0.5", "74", "0.000001", "0.0004", "10⁻⁸"]
         );
         assert_eq!([log10_p(-7.31), log10_p(0.0), log10_p(-0.004)], ["−7.3", "0", "−0.00"]);
     }

@@ -5,7 +5,8 @@ use touchmark::detect::{Shown, Verdict};
 use touchmark::report::{Expected, Finding, Finishing, Head, MOST_LISTED, MOST_SECTIONS, Report};
 use touchmark::watermark::Evidence;
 
-const HOSTILE: &str = "</script></style><img src=x onerror='a()'>\"&amp; \u{202e}txt\u{0}\r\u{2028} עברית";
+const HOSTILE: &str =
+    "</script></style><img src=x onerror='a()'>\"&amp; \u{202e}txt\u{0}\r\u{2028} עברית";
 
 fn row(id: &str, log10_p: f64, verdict: &str) -> Value {
     json!({
@@ -61,7 +62,8 @@ fn rich() -> String {
     short["more_tokens"] = 150.into();
     let short = Finding { shown: Some(text), ..finding(&short) };
     let points = vec![(1, 0.0), (100, -5.0), (1_000, -50.0)];
-    let expected = vec![Expected { profile: HOSTILE.to_owned(), source: HOSTILE.to_owned(), points }];
+    let expected =
+        vec![Expected { profile: HOSTILE.to_owned(), source: HOSTILE.to_owned(), points }];
     let head = Head { date: HOSTILE.to_owned(), expected, finishing: None };
     let plain = finding(&row("plain", -1.5, "not_detected"));
     let failed = finding(&row("failed", 0.0, "error"));
@@ -115,9 +117,48 @@ fn a_page_is_well_formed_and_needs_nothing_else() {
     let unique: std::collections::BTreeSet<&str> = ids.iter().copied().collect();
     assert_eq!(unique.len(), ids.len());
     const KNOWN: [&str; 42] = [
-        "html", "head", "meta", "title", "style", "body", "header", "nav", "main", "section", "h1", "h2", "h3", "h4", "p", "a",
-        "b", "em", "ul", "li", "dl", "dt", "dd", "div", "span", "code", "table", "thead", "tbody", "tr", "th", "td", "figure",
-        "figcaption", "svg", "rect", "circle", "line", "polyline", "polygon", "text", "br",
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "header",
+        "nav",
+        "main",
+        "section",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "p",
+        "a",
+        "b",
+        "em",
+        "ul",
+        "li",
+        "dl",
+        "dt",
+        "dd",
+        "div",
+        "span",
+        "code",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "figure",
+        "figcaption",
+        "svg",
+        "rect",
+        "circle",
+        "line",
+        "polyline",
+        "polygon",
+        "text",
+        "br",
     ];
     for (name, attributes) in &tags {
         assert!(KNOWN.contains(&name.as_str()), "{name}");
@@ -139,7 +180,11 @@ fn hostile_text_is_shown_and_nothing_more() {
     let page = rich();
     assert!(!page.contains("<img") && !page.contains("<script") && !page.contains("a()'>"));
     assert!(!page.contains(['\u{202e}', '\u{0}', '\r', '\u{2028}']));
-    assert!(page.contains("<span class=\"hidden\">U+202E</span>txt<span class=\"hidden\">U+0000</span>"));
+    assert!(
+        page.contains(
+            "<span class=\"hidden\">U+202E</span>txt<span class=\"hidden\">U+0000</span>"
+        )
+    );
     assert!(page.contains("עברית"));
     // Fields that are not known are told as they are.
     assert!(page.contains("<dt><code>calibrated</code></dt><dd>{&quot;&lt;/script&gt;"), "{page}");
@@ -150,7 +195,7 @@ fn what_was_found_is_told_in_words() {
     let page = rich();
     for words in [
         "1 of the 4 documents examined carries a mark.",
-        "the number of false alarms to expect is at most 10⁻⁵ (1 in 100,000).",
+        "the number of false alarms to expect is at most 0.000003.",
         "<b>at most 1 in 3 trillion</b> (log₁₀ p = −12.5)",
         "about 150 more tokens would do",
         "<th scope=\"row\">1</th><td>41–160 (120)</td><td>39 and 45</td><td>155 and 161</td><td>160–640</td>",
@@ -164,16 +209,27 @@ fn what_was_found_is_told_in_words() {
     ] {
         assert!(page.contains(words), "{words}");
     }
-    let passage = page.split_once("⟦1</b><span class=\"passage\">").unwrap().1.split_once("1⟧").unwrap().0;
-    assert_eq!(passage.matches("abc</span>").count() - passage.matches("u\"> abc</span>").count(), 90);
+    let passage =
+        page.split_once("⟦1</b><span class=\"passage\">").unwrap().1.split_once("1⟧").unwrap().0;
+    assert_eq!(
+        passage.matches("abc</span>").count() - passage.matches("u\">abc</span>").count(),
+        90
+    );
 }
 
 #[test]
 fn many_documents_make_no_large_page() {
     let documents = |count: usize| {
         (0..count).map(move |at| {
-            let (p, verdict) = if at % 2 == 0 { (-7.0 - at as f64 / 50.0, "detected") } else { (-1.0, "not_detected") };
-            vec![Finding { shown: Some(text(3_000)), ..finding(&row(&format!("d{at}"), p, verdict)) }]
+            let (p, verdict) = if at % 2 == 0 {
+                (-7.0 - at as f64 / 50.0, "detected")
+            } else {
+                (-1.0, "not_detected")
+            };
+            vec![Finding {
+                shown: Some(text(3_000)),
+                ..finding(&row(&format!("d{at}"), p, verdict))
+            }]
         })
     };
     let page = page_of(Head::default(), documents(4_000));
@@ -183,10 +239,16 @@ fn many_documents_make_no_large_page() {
     assert_eq!(table.matches("<tr><td").count(), MOST_LISTED);
     // The strongest first, and the cut is told.
     assert!(table.find(">d3998<").unwrap() < table.find(">d3996<").unwrap());
-    assert!(page.contains("The 1,000 with the most evidence; 3,000 more are counted above, not listed."));
+    assert!(
+        page.contains(
+            "The 1,000 with the most evidence; 3,000 more are counted above, not listed."
+        )
+    );
     assert!(page.contains("2,000 of the 4,000 documents examined carry a mark."));
     assert_eq!(page.matches("2,500 tokens left out").count(), MOST_SECTIONS);
-    assert!(page.matches("<circle").count() <= 1_500 && page.contains("the first 1,500 detected ones"));
+    assert!(
+        page.matches("<circle").count() <= 1_500 && page.contains("the first 1,500 detected ones")
+    );
     let few = page_of(Head::default(), documents(3));
     assert_eq!(few.matches("tokens left out").count(), 0);
     tags(&page);
@@ -199,7 +261,8 @@ fn verdicts_over_all_documents_replace_those_of_one() {
     };
     let finishing = Finishing { fdr: 0.01, procedure: "Benjamini–Hochberg".to_owned() };
     let head = Head { finishing: Some(finishing), ..Head::default() };
-    let documents = [finished("a", -2.5, Verdict::Detected), finished("b", -1.0, Verdict::NotDetected)];
+    let documents =
+        [finished("a", -2.5, Verdict::Detected), finished("b", -1.0, Verdict::NotDetected)];
     let page = page_of(head, documents);
     for words in [
         "1 of the 2 documents examined carries a mark.",
@@ -218,7 +281,10 @@ fn verdicts_over_all_documents_replace_those_of_one() {
 fn nothing_examined_is_a_page_too() {
     let page = page_of(Head::default(), []);
     assert!(page.contains("No document was examined."));
-    assert!(page_of(Head::default(), [vec![finding(&row("a", -9.0, "detected"))]]).contains("The one document"));
+    assert!(
+        page_of(Head::default(), [vec![finding(&row("a", -9.0, "detected"))]])
+            .contains("The one document")
+    );
     tags(&page);
 }
 
@@ -228,7 +294,16 @@ fn the_program_writes_reports_of_texts_and_of_rows() {
     use super::cli::Home;
 
     let home = Home::new();
-    let marked = home.ok(&["generate", "-p", "The ship", "--max-tokens", "150", "--ignore-eos", "--seed", "1"]);
+    let marked = home.ok(&[
+        "generate",
+        "-p",
+        "The ship",
+        "--max-tokens",
+        "150",
+        "--ignore-eos",
+        "--seed",
+        "1",
+    ]);
     let plain = "Call me Ishmael. Some years ago, never mind how long precisely.";
     let lines = [marked.as_str(), plain, HOSTILE]
         .iter()
@@ -236,14 +311,18 @@ fn the_program_writes_reports_of_texts_and_of_rows() {
         .map(|(at, text)| json!({"id": format!("t{at}"), "text": text}).to_string());
     home.write("texts.jsonl", lines.collect::<Vec<_>>().join("\n"));
     let run = |arguments: &[&str]| {
-        let output = home.command(arguments).env("SOURCE_DATE_EPOCH", "1000000000").output().unwrap();
+        let output =
+            home.command(arguments).env("SOURCE_DATE_EPOCH", "1000000000").output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
     assert_eq!(run(&["detect", "texts.jsonl", "--format", "html", "-o", "report.html"]), "");
     let page = std::fs::read_to_string(home.path("report.html")).unwrap();
     assert!(page.contains("on 9 September 2001 (UTC)") && page.contains("id=\"d3\""));
-    assert!(page.contains("1 of the 3 documents examined carries a mark.") && page.contains("Solid line"));
+    assert!(
+        page.contains("1 of the 3 documents examined carries a mark.")
+            && page.contains("Solid line")
+    );
     assert!(page.matches("class=\"e1\" title=").count() > 60);
     tags(&page);
     assert_eq!(run(&["detect", "texts.jsonl", "--format", "html"]), page);
