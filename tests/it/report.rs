@@ -306,7 +306,7 @@ fn the_program_writes_reports_of_texts_and_of_rows() {
     ]);
     let plain = "Call me Ishmael. Some years ago, never mind how long precisely.";
     let lines = [marked.as_str(), plain, HOSTILE]
-        .iter()
+        .into_iter()
         .enumerate()
         .map(|(at, text)| json!({"id": format!("t{at}"), "text": text}).to_string());
     home.write("texts.jsonl", lines.collect::<Vec<_>>().join("\n"));
