@@ -30,6 +30,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("engine", &["gguf", "lm", "tokens"]),
     ("hub", &[]),
     ("store", &["keys", "profile", "tokens"]),
+    ("report", &["detect", "stats"]),
     ("manual", &[]),
 ];
 
@@ -56,10 +57,11 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("ignore", &["corpus"]),
     ("minijinja", &["tokenizer"]),
     ("parquet", &["corpus"]),
+    ("plotters", &["report"]),
     ("rand_chacha", &["prf", "sampling"]),
     ("statrs", &["stats"]),
     ("sha1", &["hub"]),
-    ("sha2", &["hub", "prf"]),
+    ("sha2", &["hub", "prf", "report"]),
     ("sysinfo", &[]),
     ("tempfile", &["hub", "store"]),
     ("tokenizers", &["tokenizer"]),

@@ -10,6 +10,7 @@
 //! - [`many_keys`]: tenants, and which of many keys marked a text
 //! - [`runs`]: large runs: forms of output, ranks, going on after an end
 //! - [`performance`]: what reading and marking cost
+//! - [`reports`]: the page that `detect` writes for people
 //! - [`threat_model`]: what a mark can and cannot prove
 //! - [`formats`]: the PRF's bytes, profiles, key files, rows
 
@@ -21,6 +22,7 @@ pub mod many_keys;
 pub mod models;
 pub mod payloads;
 pub mod performance;
+pub mod reports;
 pub mod runs;
 pub mod schemes;
 pub mod statistics;

@@ -49,6 +49,8 @@ mod power;
 mod prf;
 #[cfg(all(feature = "bundled", unix))]
 mod readme;
+#[cfg(feature = "report")]
+mod report;
 #[cfg(all(feature = "bundled", unix))]
 mod runs;
 #[cfg(all(feature = "engine", feature = "tokenizer"))]

@@ -602,6 +602,20 @@ pub enum Format {
     Csv,
     /// The same as typed columns
     Parquet,
+    /// One HTML file with pictures, for people who have to decide
+    #[cfg(feature = "report")]
+    Html,
+}
+
+impl Format {
+    /// Whether the tokens of texts are shown.
+    pub fn is_report(self) -> bool {
+        match self {
+            #[cfg(feature = "report")]
+            Self::Html => true,
+            _ => false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

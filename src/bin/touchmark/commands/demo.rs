@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use anstyle::Style;
 use anyhow::Context;
 use serde::Serialize;
-use touchmark::detect::{Detector, Verdict};
+use touchmark::detect::{Detector, Shown, Verdict};
 use touchmark::generate::{Answer, Request, generate};
 use touchmark::sampling::Sampling;
 use touchmark::stats::Family;
@@ -104,15 +104,17 @@ impl Reading {
     ) -> anyhow::Result<Self> {
         let encoding = model.tokenizer.encode(text)?;
         let found = detector.detect(&Text::of(&encoding.ids))?;
-        let shown = super::detect::highlighted(text, &encoding, detector, &found);
+        let (bytes, steps) = (&encoding.bytes, detector.steps());
+        let passages: Vec<_> = found.passages.iter().map(|it| it.tokens.clone()).collect();
+        let shown = Shown::new(text.to_owned(), bytes, &found.evidence, steps);
         Ok(Self {
             title,
             text: text.to_owned(),
             tokens_scored: found.evidence.scored(),
-            tokens_marked: super::detect::speaking(detector, &found).len(),
+            tokens_marked: super::detect::speaking(detector, &found),
             log10_p: found.corrected.log10(),
             verdict: found.verdict,
-            shown,
+            shown: super::detect::highlighted(&shown, &passages),
         })
     }
 }

@@ -9,6 +9,8 @@ use anyhow::{Context, bail};
 use touchmark::detect::{Brief, Census, Verdict, finished};
 use touchmark::stats::{Correction, Dependence, LogP, StepUp, false_hypotheses_at_least};
 
+#[cfg(feature = "report")]
+use super::detect::html;
 use super::detect::{Manifest, Part, all_parts};
 use crate::args::{self, CorrectionChoice, FailOn, Format, Global};
 use crate::interrupt;
@@ -19,8 +21,11 @@ pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
     interrupt::end_cleanly("; nothing was written".to_owned());
     let files = files(args)?;
     let level = level(args.finish.fdr)?;
-    if args.format.is_some_and(|format| format != Format::Jsonl) {
-        bail!("--finish writes rows as it reads them, as JSON lines; leave --format out");
+    let report = args.format.is_some_and(Format::is_report);
+    if !report && args.format.is_some_and(|format| format != Format::Jsonl) {
+        bail!(
+            "--finish writes rows as it reads them, as JSON lines, or a report; leave --format out, or say html"
+        );
     }
     let mut census = Census::default();
     let mut faults = Faults::default();
@@ -43,7 +48,11 @@ pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
     refuse_repeated(&files, &census.repeated())?;
     let (correction, why) = correction(args, &census);
     let documents = census.finish(correction);
-    let written = write(&files, args.output.as_deref(), &documents, level)?;
+    let finishing =
+        Finishing { correction, why, fdr: args.finish.fdr, level, documents: &documents };
+    let written = write(args.output.as_deref(), |out| {
+        if report { finishing.report(&files, out) } else { finishing.rows(&files, out) }
+    })?;
     if written != rows {
         bail!(
             "the files changed while they were read: {rows} rows, then {written}; wait until the runs have ended"
@@ -248,46 +257,93 @@ fn twice(row: &Brief<'_>, before: &str, place: &str) -> String {
     )
 }
 
-/// Writes every row with what it gains; a file appears whole or not at all.
+/// Writes rows, and tells how many; a file appears whole or not at all.
 fn write(
-    files: &[RowFile],
     path: Option<&Path>,
-    documents: &StepUp,
-    level: LogP,
+    rows: impl FnOnce(&mut dyn Write) -> anyhow::Result<u64>,
 ) -> anyhow::Result<u64> {
     let Some(path) = path else {
         let mut out = BufWriter::new(std::io::stdout().lock());
-        let written = write_rows(files, &mut out, documents, level)?;
+        let written = rows(&mut out)?;
         out.flush()?;
         return Ok(written);
     };
     let mut out = WholeFile::create(path)?;
-    let written = write_rows(files, &mut out, documents, level)
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    let written = rows(&mut out).with_context(|| format!("cannot write {}", path.display()))?;
     out.finish()?;
     Ok(written)
 }
 
-fn write_rows(
-    files: &[RowFile],
-    out: &mut impl Write,
-    documents: &StepUp,
+/// What rows gain.
+struct Finishing<'a> {
+    correction: Correction,
+    why: &'static str,
+    fdr: f64,
     level: LogP,
-) -> anyhow::Result<u64> {
-    let mut written = 0;
-    for file in files {
-        each_row(file, |_, line| {
-            let Ok(row) = Brief::parse(line) else { return Ok(()) };
-            let (q, verdict) = finished(&row, documents, level);
-            // The row's own bytes, so that no number of it changes in its last digit.
-            let object = line.trim_ascii_end();
-            out.write_all(&object[..object.len() - 1])?;
-            out.write_all(gained(q, verdict)?.as_bytes())?;
-            written += 1;
-            Ok(())
-        })?;
+    documents: &'a StepUp,
+}
+
+impl Finishing<'_> {
+    /// Every row with what it gains.
+    fn rows(&self, files: &[RowFile], out: &mut dyn Write) -> anyhow::Result<u64> {
+        let mut written = 0;
+        for file in files {
+            each_row(file, |_, line| {
+                let Ok(row) = Brief::parse(line) else { return Ok(()) };
+                let (q, verdict) = finished(&row, self.documents, self.level);
+                // The row's own bytes, so that no number of it changes in its last digit.
+                let object = line.trim_ascii_end();
+                out.write_all(&object[..object.len() - 1])?;
+                out.write_all(gained(q, verdict)?.as_bytes())?;
+                written += 1;
+                Ok(())
+            })?;
+        }
+        Ok(written)
     }
-    Ok(written)
+
+    /// All documents as a page.
+    #[cfg(feature = "report")]
+    fn report(&self, files: &[RowFile], mut out: &mut dyn Write) -> anyhow::Result<u64> {
+        use touchmark::report::{Finding, Head, Report};
+
+        let procedure = format!("{}: {}", name_of(self.correction), self.why);
+        let finishing = touchmark::report::Finishing { fdr: self.fdr, procedure };
+        let head = Head { date: html::date()?, finishing: Some(finishing), ..Head::default() };
+        let (mut report, mut written) = (Report::new(head), 0);
+        for file in files {
+            let (mut open, mut findings) = (None, Vec::new());
+            each_row(file, |number, line| {
+                let Ok(row) = Brief::parse(line) else { return Ok(()) };
+                if open != Some(row.document()) {
+                    report.document(std::mem::take(&mut findings));
+                    open = Some(row.document());
+                }
+                let (q, verdict) = finished(&row, self.documents, self.level);
+                let finding = Finding::parse(line).with_context(|| {
+                    format!("{}, line {number}: a report needs whole rows", file.path().display())
+                })?;
+                findings.push(finding.finished(q.map(LogP::log10), verdict));
+                written += 1;
+                Ok(())
+            })?;
+            report.document(findings);
+        }
+        html::write(report, &mut out)?;
+        Ok(written)
+    }
+
+    #[cfg(not(feature = "report"))]
+    fn report(&self, _: &[RowFile], _: &mut dyn Write) -> anyhow::Result<u64> {
+        bail!("internal fault: this build writes no reports")
+    }
+}
+
+fn name_of(correction: Correction) -> &'static str {
+    match correction {
+        Correction::BenjaminiHochberg => "Benjamini–Hochberg",
+        Correction::BenjaminiYekutieli => "Benjamini–Yekutieli",
+    }
 }
 
 fn gained(q: Option<LogP>, verdict: Verdict) -> anyhow::Result<String> {
@@ -306,10 +362,7 @@ struct Summary {
 
 impl Summary {
     fn words(&self, fdr: f64) -> String {
-        let name = match self.correction {
-            Correction::BenjaminiHochberg => "Benjamini–Hochberg",
-            Correction::BenjaminiYekutieli => "Benjamini–Yekutieli",
-        };
+        let name = name_of(self.correction);
         format!(
             "{} documents examined, in {} rows. {} of them discovered at a false discovery rate of {fdr}, of which at most about {:.1}\n\
              are to be expected to be false alarms, averaged over keys fixed before the texts ({name}: {}).",

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 use touchmark::corpus::{Content, Document, DocumentError};
-use touchmark::detect::{Row, Verdict};
+use touchmark::detect::{Row, Shown, Verdict};
 
 use super::attributes;
 use super::reader::{Examined, Reader};
@@ -23,8 +23,8 @@ pub struct Wants {
 #[derive(Default)]
 pub struct Finding {
     pub rows: Vec<Row>,
-    /// The text with its tokens' evidence, for `--explain`.
-    pub explained: Vec<String>,
+    /// The text with its tokens' evidence for each row, for `--explain` and the report.
+    pub shown: Vec<Shown>,
     /// With `--filter` the document's own record and its line's end, or nothing where it is not let through.
     pub record: Option<Vec<u8>>,
     /// A line of the attribute file.
@@ -104,8 +104,7 @@ fn unread(wants: Wants, error: &DocumentError) -> Failure {
 }
 
 fn finding(wants: Wants, document: &Document, examined: Examined) -> Finding {
-    let mut finding =
-        Finding { rows: examined.rows, explained: examined.explained, ..Finding::default() };
+    let mut finding = Finding { rows: examined.rows, shown: examined.shown, ..Finding::default() };
     finding.record = wants.filter.map(|filter| match (filter, finding.is_detected()) {
         (Filter::Keep, true) | (Filter::Drop, false) => record(document),
         _ => Vec::new(),

@@ -26,6 +26,8 @@ pub use explain::{highlighted, speaking};
 pub use pipeline::in_order;
 pub use reader::{Beside, Mark, Reader, Wanted};
 pub use resume::{Manifest, Part, all_parts};
+#[cfg(feature = "report")]
+pub use sink::html;
 pub use sink::table_row;
 
 use extras::Extras;
@@ -80,6 +82,11 @@ fn check(args: &args::Detect) -> anyhow::Result<()> {
             "--decoys with --resume needs --decoy-seed: all shards are to be compared with the same keys"
         );
     }
+    if runs.resume.is_some() && args.format.is_some_and(Format::is_report) {
+        bail!(
+            "--resume keeps rows and no texts; when it has ended, `touchmark detect --finish DIR --format html` makes a report of them"
+        );
+    }
     if runs.rank >= runs.world_size {
         bail!(
             "--rank {} of --world-size {}: ranks are numbered from 0, so the last is {}",
@@ -128,14 +135,17 @@ impl Job<'_> {
         let share = self.share(listed.as_ref());
         let mut progress = Progress::new(shown, self.bytes(listed.as_ref(), share))?;
         let mut attributes = self.attributes(listed.as_ref(), share)?;
-        let mut sink = Sink::new(self.global, self.args)?;
+        let mut sink = Sink::new(self.global, self.args, &self.reader)?;
         let mut totals = Totals::default();
         let take = |outcome: Outcome, progress: &Progress| {
             totals.count(&outcome);
             let (line, source) = (outcome.attributes().map(str::to_owned), outcome.place.source);
-            match &outcome.result {
+            match outcome.result {
                 Ok(finding) => sink.write(finding)?,
-                Err(failure) => progress.warn(&failure.words),
+                Err(failure) => {
+                    sink.failed();
+                    progress.warn(&failure.words);
+                }
             }
             match (&mut attributes, line) {
                 (Some(files), Some(line)) => files.write(source, &line),
@@ -174,7 +184,7 @@ impl Job<'_> {
         rank.failures()?.iter().for_each(|words| output::warn(words));
         let seconds = self.go_on(&mut rank, listed)?;
         if self.args.output.is_some() || manifest.world_size == 1 {
-            let mut sink = Sink::new(self.global, self.args)?;
+            let mut sink = Sink::new(self.global, self.args, &self.reader)?;
             rank.assemble(&mut sink, manifest.has_rows())?;
             sink.finish()?;
         }

@@ -9,7 +9,9 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use touchmark::corpus::{Content, Document};
-use touchmark::detect::{BayesianDetector, Candidates, Detection, Detector, Row, Screen, Windows};
+use touchmark::detect::{
+    BayesianDetector, Candidates, Detection, Detector, Row, Screen, Shown, Windows,
+};
 use touchmark::normalise::{self, normalise};
 use touchmark::prf::Start;
 use touchmark::profile::Profile;
@@ -17,7 +19,7 @@ use touchmark::tokenizer::HfTokenizer;
 use touchmark::tokens::{Encoding, TokenId, Tokenize, TokenizerHash};
 use touchmark::watermark::{Text, Watermark};
 
-use super::explain::explain;
+use super::explain::shown;
 use super::targets::{self, Target};
 use crate::args::{self, Global, Looks, Switch};
 use crate::assemble;
@@ -40,7 +42,8 @@ pub struct Wanted<'a> {
     pub tokenizer: Option<(&'a Path, Option<&'a str>)>,
     pub model: Option<(&'a PathBuf, &'a args::Loading)>,
     pub bayesian: Option<&'a Path>,
-    pub explain: bool,
+    /// How many tokens of a text are shown.
+    pub explain: Option<usize>,
 }
 
 impl<'a> Wanted<'a> {
@@ -53,7 +56,7 @@ impl<'a> Wanted<'a> {
             tokenizer: args.tokenizer.as_deref().map(|name| (name, revision)),
             model: args.model.as_ref().map(|model| (model, &args.loading)),
             bayesian: args.bayesian.as_deref(),
-            explain: args.explain,
+            explain: shown_tokens(args),
             ..Self::looks(&args.profile, &args.looks, args.fpr)
         })
     }
@@ -73,16 +76,25 @@ impl<'a> Wanted<'a> {
             tokenizer: None,
             model: None,
             bayesian: None,
-            explain: false,
+            explain: None,
         }
     }
+}
+
+/// All of a text with `--explain`, as many as a report has room for.
+fn shown_tokens(args: &args::Detect) -> Option<usize> {
+    #[cfg(feature = "report")]
+    if args.format.is_some_and(args::Format::is_report) {
+        return Some(touchmark::report::MOST_TOKENS);
+    }
+    args.explain.then_some(usize::MAX)
 }
 
 /// One document, read for every profile.
 pub struct Examined {
     pub rows: Vec<Row>,
-    /// The text with its tokens' evidence, for `--explain`.
-    pub explained: Vec<String>,
+    /// The text with its tokens' evidence for each row, for `--explain` and the report.
+    pub shown: Vec<Shown>,
 }
 
 /// All that is looked for.
@@ -91,7 +103,7 @@ pub struct Reader {
     tokenizers: BTreeMap<TokenizerHash, HfTokenizer>,
     bayesian: Option<BayesianDetector>,
     normalise: bool,
-    explain: bool,
+    explain: Option<usize>,
     beside: Option<Arc<dyn Beside>>,
     #[cfg(feature = "engine")]
     entropies: Option<Mutex<Entropies>>,
@@ -212,15 +224,18 @@ impl Reader {
             .map(|target| readings(target.mark(), &encoded[&target.profile.tokenizer.hash]))
             .collect();
         let most = readings.iter().map(Vec::len).max().unwrap_or(1) as u64;
-        let mut examined = Examined { rows: Vec::new(), explained: Vec::new() };
+        let mut examined = Examined { rows: Vec::new(), shown: Vec::new() };
         for (target, readings) in self.targets.iter().zip(&readings) {
             let texts: Vec<Text<'_>> = readings.iter().map(|reading| reading.text).collect();
             let found = target.keys.best_of(&texts, most, target.top)?;
             let encoded = &encoded[&target.profile.tokenizer.hash];
             let read = Read { document, repaired: repaired.as_deref(), target, readings, encoded };
             for (key, detection) in &found.best {
-                if self.explain {
-                    examined.explained.push(self.explain(&read, *key, detection)?);
+                if let Some(most) = self.explain {
+                    let passages: Vec<_> =
+                        detection.passages.iter().map(|passage| passage.tokens.clone()).collect();
+                    let shown = self.shown(&read, *key, detection)?;
+                    examined.shown.push(shown.excerpt(&passages, most));
                 }
                 let mut row = self.row(&read, *key, detection, &found)?;
                 if let Some(beside) = &self.beside {
@@ -233,7 +248,7 @@ impl Reader {
     }
 
     /// The text with its tokens' evidence.
-    fn explain(&self, read: &Read<'_>, key: usize, found: &Detection) -> anyhow::Result<String> {
+    fn shown(&self, read: &Read<'_>, key: usize, found: &Detection) -> anyhow::Result<Shown> {
         let form = read.readings[found.reading].form;
         let text = match &read.document.content {
             Content::Text(text) if form == 0 => Some(text.as_str()),
@@ -242,7 +257,7 @@ impl Reader {
         };
         let tokenizer = &self.tokenizers[&read.target.profile.tokenizer.hash];
         let detector = &read.target.keys.detectors()[key];
-        explain(text, &read.encoded.forms[form], tokenizer, detector, found)
+        shown(text, &read.encoded.forms[form], tokenizer, detector, found)
     }
 
     fn row(

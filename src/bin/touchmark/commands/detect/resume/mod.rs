@@ -157,7 +157,7 @@ impl Rank {
                 } else {
                     Finding { record: Some(line), ..Finding::default() }
                 };
-                sink.write(&finding)?;
+                sink.write(finding)?;
             }
         }
         Ok(())

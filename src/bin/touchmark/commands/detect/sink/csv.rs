@@ -16,7 +16,7 @@ impl Csv {
 }
 
 impl Form for Csv {
-    fn write(&mut self, finding: &Finding) -> anyhow::Result<()> {
+    fn write(&mut self, finding: Finding) -> anyhow::Result<()> {
         for row in &finding.rows {
             self.table.write(&columns::cells(row)?)?;
         }

@@ -16,7 +16,7 @@ impl Jsonl {
 }
 
 impl Form for Jsonl {
-    fn write(&mut self, finding: &Finding) -> anyhow::Result<()> {
+    fn write(&mut self, finding: Finding) -> anyhow::Result<()> {
         Ok(self.out.write_all(finding.lines()?.as_bytes())?)
     }
 

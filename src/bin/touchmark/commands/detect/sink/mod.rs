@@ -2,6 +2,8 @@
 
 mod columns;
 mod csv;
+#[cfg(feature = "report")]
+pub mod html;
 mod jsonl;
 mod out;
 mod parquet;
@@ -13,6 +15,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 
 use super::finding::Finding;
+use super::reader::Reader;
 use crate::args::{self, Format, Global};
 use crate::interrupt;
 use crate::output;
@@ -21,7 +24,10 @@ pub use table::table_row;
 
 /// A form that documents are written in.
 pub trait Form {
-    fn write(&mut self, finding: &Finding) -> anyhow::Result<()>;
+    fn write(&mut self, finding: Finding) -> anyhow::Result<()>;
+
+    /// Notes a document that could not be examined.
+    fn failed(&mut self) {}
 
     /// Writes what comes after the last document.
     fn finish(self: Box<Self>) -> anyhow::Result<Out>;
@@ -35,15 +41,20 @@ pub struct Sink {
 }
 
 impl Sink {
-    pub fn new(global: &Global, args: &args::Detect) -> anyhow::Result<Self> {
+    pub fn new(global: &Global, args: &args::Detect, reader: &Reader) -> anyhow::Result<Self> {
         let stdout = || "standard output".to_owned();
         let place = args.output.as_ref().map_or_else(stdout, |path| path.display().to_string());
-        Ok(Self { form: form(global, args)?, place })
+        Ok(Self { form: form(global, args, reader)?, place })
     }
 
-    pub fn write(&mut self, finding: &Finding) -> anyhow::Result<()> {
+    pub fn write(&mut self, finding: Finding) -> anyhow::Result<()> {
         let written = interrupt::whole(|| self.form.write(finding));
         written.with_context(|| format!("cannot write {}", self.place))
+    }
+
+    /// Notes a document that could not be examined.
+    pub fn failed(&mut self) {
+        self.form.failed();
     }
 
     /// A file is in its place after this, and not before.
@@ -53,7 +64,7 @@ impl Sink {
     }
 }
 
-fn form(global: &Global, args: &args::Detect) -> anyhow::Result<Box<dyn Form>> {
+fn form(global: &Global, args: &args::Detect, reader: &Reader) -> anyhow::Result<Box<dyn Form>> {
     let path = args.output.as_deref();
     if args.runs.filter.is_some() {
         return Ok(Box::new(records::Records::new(Out::new(path)?)));
@@ -71,6 +82,8 @@ fn form(global: &Global, args: &args::Detect) -> anyhow::Result<Box<dyn Form>> {
         Format::Jsonl => Box::new(jsonl::Jsonl::new(out)),
         Format::Csv => Box::new(csv::Csv::new(out)?),
         Format::Parquet => Box::new(parquet::Parquet::new(out)?),
+        #[cfg(feature = "report")]
+        Format::Html => Box::new(html::Html::new(out, reader)?),
     })
 }
 
@@ -79,6 +92,8 @@ pub fn format(global: &Global, args: &args::Detect) -> Format {
     let of = |path: &Path| match path.extension().and_then(|ending| ending.to_str()) {
         Some("csv") => Format::Csv,
         Some("parquet") => Format::Parquet,
+        #[cfg(feature = "report")]
+        Some("html") => Format::Html,
         _ => Format::Jsonl,
     };
     let default = match &args.output {

@@ -16,7 +16,7 @@ impl Parquet {
 }
 
 impl Form for Parquet {
-    fn write(&mut self, finding: &Finding) -> anyhow::Result<()> {
+    fn write(&mut self, finding: Finding) -> anyhow::Result<()> {
         for row in &finding.rows {
             self.table.write(columns::cells(row)?)?;
         }

@@ -16,7 +16,7 @@ impl Records {
 }
 
 impl Form for Records {
-    fn write(&mut self, finding: &Finding) -> anyhow::Result<()> {
+    fn write(&mut self, finding: Finding) -> anyhow::Result<()> {
         if let Some(record) = &finding.record {
             self.out.write_all(record)?;
         }

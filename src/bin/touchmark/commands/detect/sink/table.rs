@@ -6,6 +6,7 @@ use anstream::adapter::strip_str;
 use touchmark::detect::Row;
 
 use super::{Form, Out};
+use crate::commands::detect::explain::highlighted;
 use crate::commands::detect::finding::Finding;
 use crate::output;
 
@@ -21,11 +22,13 @@ impl Table {
 }
 
 impl Form for Table {
-    fn write(&mut self, finding: &Finding) -> anyhow::Result<()> {
+    fn write(&mut self, finding: Finding) -> anyhow::Result<()> {
         for (at, row) in finding.rows.iter().enumerate() {
             let mut text = table_row(row, self.rows == 0);
-            if let Some(explained) = finding.explained.get(at) {
-                text = format!("{text}\n\n{explained}\n");
+            if let Some(shown) = finding.shown.get(at) {
+                let passages: Vec<_> =
+                    row.segments.iter().map(|segment| segment.start..segment.end).collect();
+                text = format!("{text}\n\n{}\n", highlighted(shown, &passages));
             }
             self.rows += 1;
             if !self.out.is_coloured() {
