@@ -213,8 +213,13 @@ fn what_was_found_is_told_in_words() {
     ] {
         assert!(page.contains(words), "{words}");
     }
-    let passage =
-        page.split_once("⟦1</b><span class=\"passage\">").unwrap().1.split_once("1⟧").unwrap().0;
+    let passage = page
+        .split_once("⟦1</b><span class=\"passage\"><span")
+        .unwrap()
+        .1
+        .split_once("1⟧")
+        .unwrap()
+        .0;
     assert_eq!(
         passage.matches("abc</span>").count() - passage.matches("u\">abc</span>").count(),
         90
