@@ -37,11 +37,11 @@ impl Shown {
         let mut values = evidence.positions.iter().zip(&evidence.values).peekable();
         let mut pieces: Vec<Piece> = Vec::with_capacity(bytes.len());
         // Tokens whose bytes end within a character wait for the one that ends it.
-        let (mut first, mut waiting, mut end) = (0, None, 0);
+        let (mut first, mut from, mut waiting, mut end) = (0, None, None, 0);
         for (token, range) in bytes.iter().enumerate() {
             let value = values.next_if(|(at, _)| **at as usize == token).map(|(_, &value)| value);
             let most = larger(waiting, value);
-            let (start, stop) = (range.start.max(end), range.end.max(end));
+            let (start, stop) = (from.unwrap_or(range.start).max(end), range.end.max(end));
             let tokens = first..token + 1;
             match (text.get(start..stop), pieces.last_mut()) {
                 // Each byte is shown once.
@@ -50,14 +50,14 @@ impl Shown {
                     last.evidence = larger(last.evidence, most);
                 }
                 (Some(""), None) | (None, _) => {
-                    waiting = most;
+                    (from, waiting) = (Some(start), most);
                     continue;
                 }
                 (Some(_), _) => {
                     pieces.push(Piece { tokens, bytes: start..stop, evidence: most });
                 }
             }
-            (first, waiting, end) = (token + 1, None, stop);
+            (first, from, waiting, end) = (token + 1, None, None, stop);
         }
         if let Some(last) = pieces.last_mut() {
             last.tokens.end = bytes.len();

@@ -22,6 +22,10 @@ fn finding(row: &Value) -> Finding {
     Finding::parse(row.to_string().as_bytes()).unwrap()
 }
 
+fn showing(row: &Value, text: Shown) -> Finding {
+    Finding::new(finding(row).row, Some(text))
+}
+
 /// Tokens of three letters and a blank, every fourth of which does not count.
 fn text(tokens: usize) -> Shown {
     let bytes: Vec<_> = (0..tokens).map(|at| 4 * at..4 * at + 4).collect();
@@ -60,7 +64,7 @@ fn rich() -> String {
     let text = Shown::new(HOSTILE.to_owned(), &[], &Evidence::default(), [1.0; 3]);
     let mut short = row("short", -0.2, "insufficient_evidence");
     short["more_tokens"] = 150.into();
-    let short = Finding { shown: Some(text), ..finding(&short) };
+    let short = showing(&short, text);
     let points = vec![(1, 0.0), (100, -5.0), (1_000, -50.0)];
     let expected =
         vec![Expected { profile: HOSTILE.to_owned(), source: HOSTILE.to_owned(), points }];
@@ -209,8 +213,13 @@ fn what_was_found_is_told_in_words() {
     ] {
         assert!(page.contains(words), "{words}");
     }
-    let passage =
-        page.split_once("⟦1</b><span class=\"passage\">").unwrap().1.split_once("1⟧").unwrap().0;
+    let passage = page
+        .split_once("⟦1</b><span class=\"passage\"><span")
+        .unwrap()
+        .1
+        .split_once("1⟧")
+        .unwrap()
+        .0;
     assert_eq!(
         passage.matches("abc</span>").count() - passage.matches("u\">abc</span>").count(),
         90
@@ -226,10 +235,7 @@ fn many_documents_make_no_large_page() {
             } else {
                 (-1.0, "not_detected")
             };
-            vec![Finding {
-                shown: Some(text(3_000)),
-                ..finding(&row(&format!("d{at}"), p, verdict))
-            }]
+            vec![showing(&row(&format!("d{at}"), p, verdict), text(3_000))]
         })
     };
     let page = page_of(Head::default(), documents(4_000));
