@@ -206,10 +206,7 @@ mod tests {
     #[test]
     fn a_seed_gives_the_same_keys_again() {
         let ids = text(3, 200);
-        for text in
-            [KGW, r#"{"scheme":"transformers-kgw","gamma":0.25,"delta":2.0,"context_width":1}"#]
-        {
-            let Ok(spec) = serde_json::from_str::<Spec>(text) else { panic!("{text}") };
+        for spec in [spec(KGW), Spec::usual("transformers-kgw").unwrap()] {
             let p = |seed| {
                 let decoys =
                     Decoys::seeded(8, seed, &spec, &vocabulary(), Repeats::ScoreOnce).unwrap();
