@@ -197,11 +197,11 @@ mod tests {
         assert_eq!(shown.clone().excerpt(&[], 1_000), shown);
         let start = shown.clone().excerpt(&[], 10);
         assert_eq!(start.text, "a a a a a a a a a a");
-        let passage = shown.clone().excerpt(&[500..510], 200);
+        let passage = shown.clone().excerpt(std::slice::from_ref(&(500..510)), 200);
         assert_eq!(passage.pieces.len(), 10 + 2 * AROUND);
         assert_eq!(passage.pieces[0].tokens, 460..461);
         assert_eq!((passage.total, passage.level(&passage.pieces[40])), (1_000, 1));
-        let long = shown.excerpt(&[100..900], 200);
+        let long = shown.excerpt(std::slice::from_ref(&(100..900)), 200);
         let tokens: Vec<usize> = long.pieces.iter().map(|piece| piece.tokens.start).collect();
         assert!(tokens.iter().copied().eq((60..160).chain(840..940)), "{tokens:?}");
         assert_eq!(long.text.matches("a ").count(), 198);

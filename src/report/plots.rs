@@ -214,7 +214,7 @@ pub(super) fn cloud(
     })
 }
 
-fn cells(chart: &mut Chart<'_, '_>, cloud: &Cloud) -> Result<(), ReportError> {
+fn cells(chart: &Chart<'_, '_>, cloud: &Cloud) -> Result<(), ReportError> {
     let most = cloud.cells.values().max().copied().unwrap_or(1).max(2) as f64;
     let (width, height) = Cloud::CELL;
     for (&(x, y), &count) in &cloud.cells {
@@ -226,7 +226,7 @@ fn cells(chart: &mut Chart<'_, '_>, cloud: &Cloud) -> Result<(), ReportError> {
     Ok(())
 }
 
-fn points(chart: &mut Chart<'_, '_>, points: &[Point]) -> Result<(), ReportError> {
+fn points(chart: &Chart<'_, '_>, points: &[Point]) -> Result<(), ReportError> {
     let thin = |colour: RGBColor| ShapeStyle::from(&colour).stroke_width(THIN);
     // Those that were found lie above the others.
     let (found, others): (Vec<&Point>, Vec<&Point>) =
