@@ -58,7 +58,7 @@ fn rich() -> String {
         "message": "0x2a", "bits": "00101010", "posterior": 0.99, "ones": [], "next": [["0x2b", 0.004]], "log10_p_if_known": -15.0
     });
     marked["posterior"] = 0.75.into();
-    marked["calibrated"] = json!({HOSTILE: HOSTILE});
+    marked["house_rule"] = json!({HOSTILE: HOSTILE});
     let mut best = finding(&marked);
     best.shown = Some(text(300));
     let text = Shown::new(HOSTILE.to_owned(), &[], &Evidence::default(), [1.0; 3]);
@@ -191,7 +191,7 @@ fn hostile_text_is_shown_and_nothing_more() {
     );
     assert!(page.contains("עברית"));
     // Fields that are not known are told as they are.
-    assert!(page.contains("<dt><code>calibrated</code></dt><dd>{&quot;&lt;/script&gt;"), "{page}");
+    assert!(page.contains("<dt><code>house_rule</code></dt><dd>{&quot;&lt;/script&gt;"), "{page}");
 }
 
 #[test]
