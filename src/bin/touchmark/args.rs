@@ -1,5 +1,8 @@
 //! What may be typed. Parsing does no work; `assemble` turns it into objects.
 
+#[cfg(feature = "cluster")]
+mod query;
+
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
@@ -7,6 +10,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use touchmark::detect::Windows;
 use touchmark::profile::TokenizerPin;
 use touchmark::profile::import::Tool;
+
+#[cfg(feature = "cluster")]
+pub use query::{Cluster, ClusterAction, ClusterExecutor, Looking, Query, QueryFormat, Sql};
 
 /// Watermark what a language model writes, and find such marks in any text.
 #[derive(Parser)]
@@ -24,7 +30,7 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct Global {
     /// Folder of keys and profiles [default: the user's data folder]
     #[arg(
@@ -123,6 +129,12 @@ pub enum Command {
     Detect(Detect),
     /// Say which of all known marks a text carries
     Identify(Identify),
+    /// Look for marks in the tables of a query
+    #[cfg(feature = "cluster")]
+    Sql(Sql),
+    /// Run such queries on many machines
+    #[cfg(feature = "cluster")]
+    Cluster(Cluster),
     /// Look at models, fetch them from a hub, check them
     #[cfg(any(feature = "engine", feature = "hub"))]
     #[command(visible_alias = "models")]

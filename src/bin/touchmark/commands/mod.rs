@@ -2,9 +2,13 @@
 
 #[cfg(bundled_models)]
 pub mod bundled;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 #[cfg(bundled_models)]
 pub mod demo;
 pub mod detect;
+#[cfg(feature = "cluster")]
+pub mod detectors;
 pub mod doctor;
 #[cfg(feature = "engine")]
 pub mod entropies;
@@ -16,6 +20,8 @@ pub mod key;
 #[cfg(any(feature = "engine", feature = "hub"))]
 pub mod model;
 pub mod profile;
+#[cfg(feature = "cluster")]
+pub mod sql;
 
 use std::io::Write;
 
