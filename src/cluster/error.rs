@@ -122,6 +122,7 @@ fn words(error: &DataFusionError) -> String {
             ParserError::RecursionLimitExceeded => "the SQL is nested too deeply".to_owned(),
         },
         DataFusionError::Execution(why) => reason(why),
+        DataFusionError::External(error) => reason(&error.to_string()),
         root => {
             let text = root.strip_backtrace();
             let text = text.strip_prefix("Error during planning: ").unwrap_or(&text);
@@ -138,9 +139,15 @@ fn reason(text: &str) -> String {
     let inside = |text: &str| {
         let (_, rest) = text.split_once(REFUSAL[0])?;
         let (said, _) = rest.split_once(REFUSAL[1])?;
-        Some(said.replace("\\\"", "\"").replace("\\\\", "\\"))
+        Some(unquoted(said))
     };
     inside(text).unwrap_or_else(|| text.to_owned())
+}
+
+/// Without the backslashes of every time that the text was quoted.
+fn unquoted(text: &str) -> String {
+    let next = text.replace("\\\\", "\\").replace("\\\"", "\"");
+    if next == text { next } else { unquoted(&next) }
 }
 
 #[cfg(test)]
@@ -149,8 +156,9 @@ mod tests {
 
     #[test]
     fn what_an_executor_says_is_unwrapped() {
-        let wrapped = r#"Job a failed: DataFusionError(Execution("[touchmark: no key of \"x\" :touchmark]"))"#;
-        let shown = ClusterError::from(DataFusionError::Execution(wrapped.to_owned())).to_string();
+        let quoted = format!("{:?}", format!("{:?}", "[touchmark: no key of \"x\" :touchmark]"));
+        let wrapped = format!("Job a failed: DataFusionError(Execution({quoted}))");
+        let shown = ClusterError::from(DataFusionError::Execution(wrapped)).to_string();
         assert_eq!(shown, "no key of \"x\"");
         let other = DataFusionError::Execution("disk full".to_owned());
         assert_eq!(ClusterError::from(other.context("while planning")).to_string(), "disk full");

@@ -7,9 +7,11 @@
 //! - [`engines`]: marks of other engines
 //! - [`payloads`]: marks that carry a message
 //! - [`performance`]: what reading and marking cost
+//! - [`cluster`]: the detector in SQL, on one machine and on many
 //! - [`threat_model`]: what a mark can and cannot prove
 //! - [`formats`]: the PRF's bytes, profiles, key files, rows
 
+pub mod cluster;
 pub mod defaults;
 pub mod engines;
 pub mod formats;
