@@ -90,9 +90,20 @@ pub enum ClusterError {
     /// Ballista's own fault.
     #[error("{0}")]
     Ballista(ballista_core::error::BallistaError),
+    /// A file of a table cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The system gives no threads, or no word of signals.
+    #[error("cannot start")]
+    Start(#[source] std::io::Error),
     /// Rows cannot be written.
     #[error("cannot write rows")]
-    Write(#[from] std::io::Error),
+    Write(#[source] std::io::Error),
     /// Rows cannot be written in this form.
     #[error(
         "rows with lists or structs do not fit into CSV; name fields of them, such as touchmark_detect(text, 'default')['log10_p'], or write jsonl or parquet"

@@ -86,7 +86,8 @@ impl UrlTableFactory for Files {
 }
 
 fn located(file: &Path) -> Result<ListingTableUrl, ClusterError> {
-    let absolute = file.canonicalize()?;
+    let failed = |source| ClusterError::Read { path: file.to_owned(), source };
+    let absolute = file.canonicalize().map_err(failed)?;
     let url = Url::from_file_path(&absolute)
         .map_err(|()| ClusterError::NoTable { path: file.to_owned() })?;
     // From a URL: a path would be searched for signs of a pattern.

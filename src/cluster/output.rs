@@ -114,12 +114,12 @@ impl<'o> Writer<'o> {
 
     fn finish(self) -> Result<(), ClusterError> {
         match self {
-            Self::Table(lines, out) => lines.print(out)?,
+            Self::Table(lines, out) => lines.print(out).map_err(ClusterError::Write)?,
             Self::Jsonl(mut writer) => {
                 writer.finish().map_err(fault)?;
-                writer.into_inner().flush()?;
+                writer.into_inner().flush().map_err(ClusterError::Write)?;
             }
-            Self::Csv(writer) => writer.into_inner().flush()?,
+            Self::Csv(writer) => writer.into_inner().flush().map_err(ClusterError::Write)?,
             Self::Parquet(writer) => {
                 writer.close().map_err(DataFusionError::from)?;
             }
@@ -164,7 +164,7 @@ impl Lines {
         Ok(false)
     }
 
-    fn print(&self, out: &mut (dyn Write + Send)) -> Result<(), std::io::Error> {
+    fn print(&self, out: &mut (dyn Write + Send)) -> std::io::Result<()> {
         let columns = self.lines.first().map_or(0, Vec::len);
         let width = |column: usize| {
             self.lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)

@@ -46,7 +46,7 @@ pub fn run_scheduler(
         listening(address);
         tokio::select! {
             served = start_grpc_service_with_listener(listener, server) => Ok(served?),
-            ended = told_to_end() => Ok(ended?),
+            ended = told_to_end() => ended.map_err(ClusterError::Start),
         }
     })
 }

@@ -113,7 +113,7 @@ async fn register(
 
 pub(super) fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, ClusterError> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    Ok(runtime.worker_threads(threads.max(1)).enable_all().build()?)
+    runtime.worker_threads(threads.max(1)).enable_all().build().map_err(ClusterError::Start)
 }
 
 /// Refuses a scheduler that is not there, in words: a query would only say that some connection failed.

@@ -15,7 +15,11 @@ use crate::args::{self, ClusterAction, ClusterExecutor, Global};
 use crate::output::{self, Exit};
 
 pub fn run(global: &Global, args: &args::Cluster) -> anyhow::Result<Exit> {
-    logger::install(global)?;
+    // Who asks gets errors as results.
+    let servers = !matches!(args.action, ClusterAction::Submit { .. });
+    if servers || global.verbose {
+        logger::install(global)?;
+    }
     match &args.action {
         ClusterAction::Scheduler { bind, executor_timeout } => {
             let scheduler = Scheduler { bind: bind.clone(), executor_timeout: *executor_timeout };
