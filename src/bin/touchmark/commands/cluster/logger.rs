@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::Context;
+use anyhow::anyhow;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::args::Global;
@@ -14,7 +14,7 @@ pub fn install(global: &Global) -> anyhow::Result<()> {
         (false, true) => LevelFilter::Info,
         (false, false) => LevelFilter::Warn,
     });
-    log::set_logger(&Logger).context("internal fault: two loggers")
+    log::set_logger(&Logger).map_err(|_| anyhow!("internal fault: two loggers"))
 }
 
 struct Logger;

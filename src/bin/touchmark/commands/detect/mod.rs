@@ -11,6 +11,7 @@ use anyhow::bail;
 use touchmark::corpus::{self, Document, DocumentError, Fields, Reading};
 use touchmark::detect::Verdict;
 
+#[cfg(bundled_models)]
 pub use explain::{highlighted, speaking};
 use reader::Examined;
 pub use reader::{Reader, Wanted};
