@@ -75,14 +75,17 @@ impl Files {
 impl UrlTableFactory for Files {
     /// A table by its path; none where the name is no path, so that the query is told that there is no such table.
     async fn try_new(&self, url: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        let path = Path::new(url);
-        let is_path = path.exists() || url.contains(['/', '\\', '*', '.']);
-        if !is_path {
+        if !is_path(url) {
             return Ok(None);
         }
-        let table = self.table(path).await;
+        let table = self.table(Path::new(url)).await;
         Ok(Some(table.map_err(|error| DataFusionError::External(Box::new(error)))?))
     }
+}
+
+/// Whether a name after FROM is that of a file, a folder or a pattern.
+pub(super) fn is_path(name: &str) -> bool {
+    name.contains(['/', '\\', '*', '.']) || Path::new(name).exists()
 }
 
 fn located(file: &Path) -> Result<ListingTableUrl, ClusterError> {

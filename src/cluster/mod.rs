@@ -25,6 +25,7 @@ mod fingerprint;
 mod function;
 mod opened;
 mod output;
+mod paths;
 mod pins;
 mod scheduler;
 mod session;

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::{TcpStream, ToSocketAddrs};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::files::{Files, Table};
 use super::function::functions;
 use super::opened::{Detectors, Opened};
 use super::output::{self, RowFormat, Written};
-use super::{ClusterError, pins};
+use super::{ClusterError, paths, pins};
 
 /// A query and how its rows are wanted.
 #[derive(Clone, Debug)]
@@ -80,7 +81,13 @@ pub fn submit(
         // After the context: making it drops functions that were there before.
         functions(None).into_iter().for_each(|function| context.register_udf(function));
         register(&context, &files, &query.tables).await?;
-        let (state, plan) = context.sql(&query.sql).await?.into_parts();
+        let state = context.state();
+        let dialect = state.config_options().sql_parser.dialect;
+        let mut statement = state.sql_to_statement(&query.sql, &dialect)?;
+        for (number, path) in paths::renamed(&mut statement).into_iter().enumerate() {
+            context.register_table(paths::name(number), files.table(Path::new(&path)).await?)?;
+        }
+        let plan = state.statement_to_plan(statement).await?;
         let rows = DataFrame::new(state, pins::pin(plan, detectors)?).execute_stream().await?;
         output::write(rows, query.format, out).await
     })

@@ -677,6 +677,7 @@ pub enum Repeats {
 }
 
 /// A message of at most 64 bits.
+#[cfg(feature = "engine")]
 fn message(text: &str) -> Result<u64, String> {
     let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(digits) if digits.starts_with('+') => None,

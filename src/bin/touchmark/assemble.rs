@@ -233,6 +233,7 @@ pub fn key(store: &Store, profile: &Profile) -> anyhow::Result<Key> {
 }
 
 /// A profile's watermark, with its key.
+#[cfg(feature = "engine")]
 pub fn watermark(
     store: &Store,
     profile: &Profile,
