@@ -511,6 +511,7 @@ fn a_killed_executor_loses_nothing() {
     cluster.executors[1].kill();
     let output = running.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", cluster.said());
+    assert!(cluster.scheduler.said().contains("heartbeat timed out"), "it was not missed");
     assert_eq!(by_id(&String::from_utf8(output.stdout).unwrap()), expected);
 }
 
