@@ -411,7 +411,7 @@ fn a_cluster_gives_the_same_rows_and_keeps_keys_at_home() {
         let rows = world.ok("home", &cluster.submit(&[ROWS, "--table", &table]));
         assert_same(&rows, &detected);
     }
-    let column = "SELECT id, touchmark_log10_p(text, lower('P')) AS p, touchmark_detect(text, 'p') AS row FROM 'docs.parquet'";
+    let column = "SELECT id, touchmark_log10_p(text, CASE id WHEN '' THEN 'x' ELSE 'p' END) AS p, touchmark_detect(text, 'p') AS row FROM 'docs.parquet'";
     assert_same(&world.ok("home", &cluster.submit(&[column])), &detected);
     let sum = "SELECT count(*) AS n FROM 'docs.parquet' WHERE touchmark_detect(text, 'p')['verdict'] = 'detected'";
     assert_eq!(world.ok("home", &cluster.submit(&[sum])), "{\"n\":10}\n");
@@ -421,6 +421,19 @@ fn a_cluster_gives_the_same_rows_and_keeps_keys_at_home() {
         &cluster.submit(&[&format!("EXPLAIN {}", ROWS.replace("docs", "'docs.parquet'"))]),
     );
     assert!(plan.contains("touchmark_log10_p_v1") && plan.contains("p@"), "{plan}");
+    // Who has neither key nor profile can ask with what others were told.
+    let (_, pin) = plan.split_once("p@").unwrap();
+    let pin: String = pin.chars().take_while(|c| c.is_ascii_hexdigit() || *c == '-').collect();
+    let asked = ROWS.replace("'p'", &format!("'p@{pin}'"));
+    let table = ["--table", "docs=docs.parquet"];
+    assert_same(&world.ok("nobody", &[&cluster.submit(&[&asked])[..], &table].concat()), &detected);
+    world.refused("nobody", &[&cluster.submit(&[ROWS])[..], &table].concat(), &["profile \"p\""]);
+    let bare = "SELECT touchmark_log10_p(text, lower('P')) AS p FROM 'docs.parquet'";
+    world.refused(
+        "nobody",
+        &cluster.submit(&[bare]),
+        &["no pinned profile", "executor 127.0.0.1:"],
+    );
     let said = cluster.said();
     let key = world.secret("home", "p");
     for text in [&plan, &said] {
