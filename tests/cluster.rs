@@ -529,7 +529,7 @@ fn a_killed_executor_loses_nothing() {
 }
 
 /// Of each document in each file.
-const COPIES: usize = 8;
+const COPIES: usize = 24;
 
 fn has_files(folder: &Path) -> bool {
     let Ok(mut entries) = std::fs::read_dir(folder) else { return false };
