@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use touchmark::cluster::{Detectors, Examine, ExamineError, Fingerprint, Pinned};
 use touchmark::corpus::{Content, Document};
-use touchmark::detect::Row;
+use touchmark::detect::{Row, Screen};
 use touchmark::normalise;
 
 use crate::args::{Global, Looking, Switch};
@@ -54,13 +54,17 @@ impl Keyring {
         let wanted = Wanted {
             profiles: &profiles,
             keys: &[],
+            tenants: None,
+            screen: Screen::default(),
+            top: None,
+            alone: false,
             normalise: *normalise == Switch::On,
             windows: *segments,
             fpr: *fpr,
             tokenizer: None,
             model: None,
             bayesian: None,
-            explain: false,
+            explain: None,
         };
         Ok(OneProfile(Reader::new(&self.global, &wanted)?))
     }
@@ -91,6 +95,7 @@ impl Examine for OneProfile {
             offset: 0,
             content: Content::Text(text.to_owned()),
             prompt: None,
+            line: None,
         };
         let mut examined = self.0.examine(&document).map_err(told)?;
         examined.rows.pop().ok_or_else(|| "internal fault: a profile without a row".into())
