@@ -32,7 +32,7 @@
 //!      │         │      │
 //!  generate   embed   evidence ─► detect ─► LogP, Verdict, Row
 //!    (lm)
-//!  adapters: tokenizer  corpus  engine  hub  store  report     program: src/bin/touchmark
+//!  adapters: tokenizer  corpus  engine  hub  store  report  cluster     program: src/bin/touchmark
 //! ```
 //!
 //! | layer | modules | may do |
@@ -41,7 +41,7 @@
 //! | 1 | [`prf`], [`sampling`], [`lm`] | randomness, choice, traits |
 //! | 2 | [`schemes`], [`watermark`], [`profile`] | what a mark is |
 //! | 3 | [`mod@generate`], [`detect`] | making and reading |
-//! | 5 | `tokenizer`, `corpus`, `engine`, `hub`, `store`, `report` | files, network, heavy crates; one feature each |
+//! | 5 | `tokenizer`, `corpus`, `engine`, `hub`, `store`, `report`, `cluster` | files, network, heavy crates; one feature each |
 //!
 //! A module imports only from layers above its own; `tests/layering.rs` holds the table. Reading order: [`tokens`],
 //! [`prf`], [`schemes`] (`kgw`), [`watermark`], [`detect`]; then you know the project.
@@ -66,6 +66,8 @@ pub mod watermark;
 pub mod detect;
 pub mod generate;
 
+#[cfg(feature = "cluster")]
+pub mod cluster;
 #[cfg(feature = "corpus")]
 pub mod corpus;
 #[cfg(feature = "engine")]

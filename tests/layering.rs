@@ -27,6 +27,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("detect", &["watermark", "profile", "schemes", "prf", "sampling", "stats", "keys", "tokens"]),
     ("tokenizer", &["gguf", "tokens"]),
     ("corpus", &["tokens"]),
+    ("cluster", &["corpus", "detect", "keys", "profile"]),
     ("engine", &["gguf", "lm", "tokens"]),
     ("hub", &[]),
     ("store", &["keys", "profile", "tokens"]),
@@ -37,7 +38,12 @@ const TABLE: &[(&str, &[&str])] = &[
 /// external crate → modules of the library that may name it.
 const GUARDED: &[(&str, &[&str])] = &[
     ("anyhow", &[]),
-    ("blake3", &["prf", "keys", "tokens", "store"]),
+    ("blake3", &["prf", "keys", "tokens", "store", "cluster"]),
+    ("async_trait", &["cluster"]),
+    ("ballista", &["cluster"]),
+    ("ballista_core", &["cluster"]),
+    ("ballista_executor", &["cluster"]),
+    ("ballista_scheduler", &["cluster"]),
     ("candle_core", &["engine"]),
     ("candle_nn", &["engine"]),
     ("half", &["engine"]),
@@ -50,11 +56,15 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("arrow_schema", &["corpus"]),
     ("clap", &[]),
     ("csv_core", &["corpus"]),
+    ("datafusion", &["cluster"]),
+    ("datafusion_proto", &["cluster"]),
     ("etcetera", &["store"]),
     ("flate2", &["corpus"]),
+    ("futures", &["cluster"]),
     ("getrandom", &["keys"]),
     ("globset", &["corpus"]),
     ("ignore", &["corpus"]),
+    ("log", &[]),
     ("minijinja", &["tokenizer"]),
     ("parquet", &["corpus"]),
     ("plotters", &["report"]),
@@ -65,14 +75,16 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("sysinfo", &[]),
     ("tempfile", &["hub", "store"]),
     ("tokenizers", &["tokenizer"]),
+    ("tokio", &["cluster"]),
     ("unicode_normalization", &["normalise"]),
     ("ureq", &["hub"]),
+    ("url", &["cluster"]),
     ("zstd", &["corpus"]),
 ];
 
 /// Paths of the standard library that only adapters may name: files and sockets.
 const ADAPTERS_ONLY: &[&str] = &["fs", "net", "process"];
-const ADAPTERS: &[&str] = &["tokenizer", "corpus", "engine", "hub", "store"];
+const ADAPTERS: &[&str] = &["tokenizer", "cluster", "corpus", "engine", "hub", "store"];
 
 #[test]
 fn every_module_keeps_to_its_layer() {

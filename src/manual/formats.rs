@@ -60,6 +60,7 @@
 //! two 64 hexadecimal digits; `secret` of another engine's key is a list of its 64-bit numbers as decimal texts, negative
 //! ones in two's complement). commitment = BLAKE3-derive_key("touchmark 2026-11 key commitment v1", salt ‖ key), a
 //! key of numbers being u32 count ‖ the numbers as u64, little-endian; so a published commitment is opened by showing salt and key.
+//! An exported key that is imported elsewhere keeps both.
 //!
 //! ## Rows
 //!

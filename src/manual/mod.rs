@@ -11,9 +11,11 @@
 //! - [`runs`]: large runs: forms of output, ranks, going on after an end
 //! - [`performance`]: what reading and marking cost
 //! - [`reports`]: the page that `detect` writes for people
+//! - [`cluster`]: the detector in SQL, on one machine and on many
 //! - [`threat_model`]: what a mark can and cannot prove
 //! - [`formats`]: the PRF's bytes, profiles, key files, rows
 
+pub mod cluster;
 pub mod corpora;
 pub mod defaults;
 pub mod engines;

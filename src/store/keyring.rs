@@ -93,6 +93,15 @@ impl fmt::Debug for Secret {
 }
 
 impl KeyFile {
+    /// Whether it holds a key, and the commitment is that of key and salt.
+    fn is_whole(&self) -> bool {
+        let salt = blake3::Hash::from_hex(&self.salt).map(|salt| Salt(*salt.as_bytes()));
+        match (self.secret.key(), salt) {
+            (Some(key), Ok(salt)) => key.commitment(&salt) == self.commitment,
+            _ => false,
+        }
+    }
+
     fn info(&self) -> KeyInfo {
         KeyInfo {
             id: self.id.clone(),
@@ -113,7 +122,8 @@ impl Store {
         self.add_key(id, &Key::generate()?, now)
     }
 
-    /// Keeps a key read from a file that holds its 64 hexadecimal digits, or from an exported key file.
+    /// Keeps a key read from a file that holds its 64 hexadecimal digits, or from an exported key file. The latter's
+    /// commitment stays the key's: it may have been published, and it tells machines that they have the same key.
     ///
     /// # Errors
     /// [`StoreError::Loose`] when others can read the file; it holds no key; or the name is taken.
@@ -125,19 +135,14 @@ impl Store {
     ) -> Result<KeyInfo, StoreError> {
         check_mode(file, 0o600)?;
         let text = Zeroizing::new(super::read(file)?);
-        let exported = toml::from_str::<KeyFile>(&text).ok();
-        let key = match &exported {
-            Some(exported) => exported
-                .secret
-                .key()
-                .ok_or_else(|| StoreError::KeyFile { path: file.to_owned() })?,
-            None => Key::from_hex(text.trim())?,
+        let Ok(exported) = toml::from_str::<KeyFile>(&text) else {
+            return self.add_key(id, &Key::from_hex(text.trim())?, now);
         };
-        self.add_key(
-            id.or_else(|| exported.as_ref().map(|exported| exported.id.clone())),
-            &key,
-            now,
-        )
+        if !exported.is_whole() {
+            return Err(StoreError::KeyFile { path: file.to_owned() });
+        }
+        let id = id.unwrap_or_else(|| exported.id.clone());
+        self.keep(&KeyFile { id, retired: None, ..exported })
     }
 
     /// Keeps a key, under a random name if none is given.
@@ -160,8 +165,12 @@ impl Store {
             salt: blake3::Hash::from_bytes(salt.0).to_hex().to_string(),
             secret: Secret::of(key),
         };
+        self.keep(&file)
+    }
+
+    fn keep(&self, file: &KeyFile) -> Result<KeyInfo, StoreError> {
         self.check_keyring()?;
-        create(&self.key_path(&file.id), Self::key_text(&file)?.as_bytes(), Access::Owner)?;
+        create(&self.key_path(&file.id), Self::key_text(file)?.as_bytes(), Access::Owner)?;
         Ok(file.info())
     }
 

@@ -1,5 +1,8 @@
 //! What may be typed. Parsing does no work; `assemble` turns it into objects.
 
+#[cfg(feature = "cluster")]
+mod query;
+
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
@@ -8,6 +11,9 @@ use touchmark::detect::{Screen, Windows};
 use touchmark::keys::TenantName;
 use touchmark::profile::TokenizerPin;
 use touchmark::profile::import::Tool;
+
+#[cfg(feature = "cluster")]
+pub use query::{Cluster, ClusterAction, ClusterExecutor, Looking, Query, QueryFormat, Sql};
 
 /// Watermark what a language model writes, and find such marks in any text.
 #[derive(Parser)]
@@ -25,7 +31,7 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct Global {
     /// Folder of keys and profiles [default: the user's data folder]
     #[arg(
@@ -128,6 +134,12 @@ pub enum Command {
     Calibrate(Calibrate),
     /// Say whether a whole corpus contains marked text: one p-value for all of its documents
     Claim(Claim),
+    /// Look for marks in the tables of a query
+    #[cfg(feature = "cluster")]
+    Sql(Sql),
+    /// Run such queries on many machines
+    #[cfg(feature = "cluster")]
+    Cluster(Cluster),
     /// Look at models, fetch them from a hub, check them
     #[cfg(any(feature = "engine", feature = "hub"))]
     #[command(visible_alias = "models")]

@@ -48,6 +48,10 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::Calibrate(args)) => commands::calibrate::run(&cli.global, args),
         Some(Command::Claim(args)) => commands::claim::run(&cli.global, args),
         Some(Command::Identify(args)) => commands::identify::run(&cli.global, args),
+        #[cfg(feature = "cluster")]
+        Some(Command::Sql(args)) => commands::sql::run(&cli.global, args),
+        #[cfg(feature = "cluster")]
+        Some(Command::Cluster(args)) => commands::cluster::run(&cli.global, args),
         #[cfg(feature = "engine")]
         Some(Command::Generate(args)) => commands::generate::run(&cli.global, args),
         Some(Command::Key(args)) => commands::key::run(&cli.global, args),

@@ -4,9 +4,13 @@
 pub mod bundled;
 pub mod calibrate;
 pub mod claim;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 #[cfg(bundled_models)]
 pub mod demo;
 pub mod detect;
+#[cfg(feature = "cluster")]
+pub mod detectors;
 pub mod doctor;
 #[cfg(feature = "engine")]
 pub mod entropies;
@@ -20,6 +24,8 @@ pub mod marks;
 pub mod model;
 pub mod profile;
 pub mod sketches;
+#[cfg(feature = "cluster")]
+pub mod sql;
 
 use std::io::Write;
 
