@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use touchmark::detect::{Screen, Windows};
+#[cfg(feature = "engine")]
 use touchmark::keys::TenantName;
 use touchmark::profile::TokenizerPin;
 use touchmark::profile::import::Tool;
@@ -615,17 +616,16 @@ pub enum Format {
     /// The same as typed columns
     Parquet,
     /// One HTML file with pictures, for people who have to decide
-    #[cfg(feature = "report")]
     Html,
 }
 
-impl Format {
-    /// Whether the tokens of texts are shown.
-    pub fn is_report(self) -> bool {
-        match self {
-            #[cfg(feature = "report")]
-            Self::Html => true,
-            _ => false,
+impl Detect {
+    /// Whether a page is to be written: when it was asked for, or else by the file's name.
+    pub fn is_report(&self) -> bool {
+        let named = self.output.as_ref().and_then(|path| path.extension());
+        match self.format {
+            Some(format) => format == Format::Html,
+            None => named.is_some_and(|ending| ending == "html"),
         }
     }
 }

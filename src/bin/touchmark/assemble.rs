@@ -6,7 +6,9 @@ use anyhow::{Context, bail};
 use jiff::Timestamp;
 use subtle::ConstantTimeEq;
 use touchmark::detect::{Detector, expected_evidence};
-use touchmark::keys::{Key, KeyId, TenantName, is_slug};
+#[cfg(feature = "engine")]
+use touchmark::keys::TenantName;
+use touchmark::keys::{Key, KeyId, is_slug};
 use touchmark::profile::{Profile, ProfileError, TokenizerPin};
 use touchmark::schemes::Spec;
 use touchmark::stats::Family;

@@ -88,7 +88,6 @@ pub fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
 }
 
 /// A progress bar on a terminal, a spinner where the total is not known; hidden elsewhere or when told so.
-#[cfg(feature = "engine")]
 pub fn progress(
     hidden: bool,
     total: Option<u64>,

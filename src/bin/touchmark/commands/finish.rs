@@ -9,7 +9,6 @@ use anyhow::{Context, bail};
 use touchmark::detect::{Brief, Census, Verdict, finished};
 use touchmark::stats::{Correction, Dependence, LogP, StepUp, false_hypotheses_at_least};
 
-#[cfg(feature = "report")]
 use super::detect::html;
 use super::detect::{Manifest, Part, all_parts};
 use crate::args::{self, CorrectionChoice, FailOn, Format, Global};
@@ -21,7 +20,7 @@ pub fn run(global: &Global, args: &args::Detect) -> anyhow::Result<Exit> {
     interrupt::end_cleanly("; nothing was written".to_owned());
     let files = files(args)?;
     let level = level(args.finish.fdr)?;
-    let report = args.format.is_some_and(Format::is_report);
+    let report = args.is_report();
     if !report && args.format.is_some_and(|format| format != Format::Jsonl) {
         bail!(
             "--finish writes rows as it reads them, as JSON lines, or a report; leave --format out, or say html"
@@ -303,7 +302,6 @@ impl Finishing<'_> {
     }
 
     /// All documents as a page.
-    #[cfg(feature = "report")]
     fn report(&self, files: &[RowFile], mut out: &mut dyn Write) -> anyhow::Result<u64> {
         use touchmark::report::{Finding, Head, Report};
 
@@ -331,11 +329,6 @@ impl Finishing<'_> {
         }
         html::write(report, &mut out)?;
         Ok(written)
-    }
-
-    #[cfg(not(feature = "report"))]
-    fn report(&self, _: &[RowFile], _: &mut dyn Write) -> anyhow::Result<u64> {
-        bail!("internal fault: this build writes no reports")
     }
 }
 

@@ -53,6 +53,7 @@ pub fn highlighted(shown: &Shown, passages: &[Range<usize>]) -> String {
 }
 
 /// How many tokens speak for the mark.
+#[cfg(bundled_models)]
 pub fn speaking(detector: &Detector, found: &Detection) -> usize {
     let notable = detector.watermark().null().notable();
     found.evidence.values.iter().filter(|value| **value > notable).count()

@@ -26,7 +26,6 @@ pub use explain::{highlighted, speaking};
 pub use pipeline::in_order;
 pub use reader::{Beside, Mark, Reader, Wanted};
 pub use resume::{Manifest, Part, all_parts};
-#[cfg(feature = "report")]
 pub use sink::html;
 pub use sink::table_row;
 
@@ -82,7 +81,7 @@ fn check(args: &args::Detect) -> anyhow::Result<()> {
             "--decoys with --resume needs --decoy-seed: all shards are to be compared with the same keys"
         );
     }
-    if runs.resume.is_some() && args.format.is_some_and(Format::is_report) {
+    if runs.resume.is_some() && args.is_report() {
         bail!(
             "--resume keeps rows and no texts; when it has ended, `touchmark detect --finish DIR --format html` makes a report of them"
         );

@@ -83,8 +83,7 @@ impl<'a> Wanted<'a> {
 
 /// All of a text with `--explain`, as many as a report has room for.
 fn shown_tokens(args: &args::Detect) -> Option<usize> {
-    #[cfg(feature = "report")]
-    if args.format.is_some_and(args::Format::is_report) {
+    if args.is_report() {
         return Some(touchmark::report::MOST_TOKENS);
     }
     args.explain.then_some(usize::MAX)

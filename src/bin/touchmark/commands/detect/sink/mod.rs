@@ -2,7 +2,6 @@
 
 mod columns;
 mod csv;
-#[cfg(feature = "report")]
 pub mod html;
 mod jsonl;
 mod out;
@@ -82,17 +81,15 @@ fn form(global: &Global, args: &args::Detect, reader: &Reader) -> anyhow::Result
         Format::Jsonl => Box::new(jsonl::Jsonl::new(out)),
         Format::Csv => Box::new(csv::Csv::new(out)?),
         Format::Parquet => Box::new(parquet::Parquet::new(out)?),
-        #[cfg(feature = "report")]
         Format::Html => Box::new(html::Html::new(out, reader)?),
     })
 }
 
-/// The one that was asked for; or else by the file's name, or a table for the terminal.
+/// The form that was asked for; or else by the file's name, or a table for the terminal.
 pub fn format(global: &Global, args: &args::Detect) -> Format {
     let of = |path: &Path| match path.extension().and_then(|ending| ending.to_str()) {
         Some("csv") => Format::Csv,
         Some("parquet") => Format::Parquet,
-        #[cfg(feature = "report")]
         Some("html") => Format::Html,
         _ => Format::Jsonl,
     };
