@@ -198,7 +198,7 @@ fn hostile_text_is_shown_and_nothing_more() {
 fn what_was_found_is_told_in_words() {
     let page = rich();
     for words in [
-        "1 of the 4 documents examined carries a mark.",
+        "In 1 of the 4 documents examined a mark was found.",
         "the number of false alarms to expect is at most 0.000003.",
         "<b>at most 1 in 3 trillion</b> (log₁₀ p = −12.5)",
         "about 150 more tokens would do",
@@ -250,7 +250,7 @@ fn many_documents_make_no_large_page() {
             "The 1,000 with the most evidence; 3,000 more are counted above, not listed."
         )
     );
-    assert!(page.contains("2,000 of the 4,000 documents examined carry a mark."));
+    assert!(page.contains("In 2,000 of the 4,000 documents examined a mark was found."));
     assert_eq!(page.matches("2,500 tokens left out").count(), MOST_SECTIONS);
     assert!(
         page.matches("<circle").count() <= 1_500 && page.contains("the first 1,500 detected ones")
@@ -271,7 +271,7 @@ fn verdicts_over_all_documents_replace_those_of_one() {
         [finished("a", -2.5, Verdict::Detected), finished("b", -1.0, Verdict::NotDetected)];
     let page = page_of(head, documents);
     for words in [
-        "1 of the 2 documents examined carries a mark.",
+        "In 1 of the 2 documents examined a mark was found.",
         "at a false discovery rate of 0.01 (Benjamini–Hochberg). Of the 1 discovery here, at most about 0.01",
         "its q-value is 0.003",
         "<dt>Verdict on the document alone</dt><dd>Not detected</dd>",
@@ -326,7 +326,7 @@ fn the_program_writes_reports_of_texts_and_of_rows() {
     let page = std::fs::read_to_string(home.path("report.html")).unwrap();
     assert!(page.contains("on 9 September 2001 (UTC)") && page.contains("id=\"d3\""));
     assert!(
-        page.contains("1 of the 3 documents examined carries a mark.")
+        page.contains("In 1 of the 3 documents examined a mark was found.")
             && page.contains("Solid line")
     );
     assert!(page.matches("class=\"e1\" title=").count() > 60);
@@ -334,7 +334,7 @@ fn the_program_writes_reports_of_texts_and_of_rows() {
     assert_eq!(run(&["detect", "texts.jsonl", "--format", "html"]), page);
     run(&["detect", "texts.jsonl", "-o", "rows.jsonl"]);
     let finished = run(&["detect", "--finish", "rows.jsonl", "--format", "html"]);
-    assert!(finished.contains("1 of the 3 documents examined carries a mark."));
+    assert!(finished.contains("In 1 of the 3 documents examined a mark was found."));
     assert!(finished.contains("false discovery rate of 0.01 (Benjamini–Hochberg: all seeds"));
     assert!(!finished.contains("class=\"text\""));
     tags(&finished);
