@@ -73,7 +73,7 @@ impl Page<'_> {
         match (tally.documents, found) {
             (0, _) => "No document was examined.".to_owned(),
             (1, 0) => "In the one document that was examined, no mark was found.".to_owned(),
-            (1, _) => "In the one document that was examined a mark was found.".to_owned(),
+            (1, _) => "In the one document that was examined, a mark was found.".to_owned(),
             (_, 0) => format!("In none of the {documents} examined was a mark found."),
             _ => {
                 format!("In {} of the {documents} examined a mark was found.", words::count(found))

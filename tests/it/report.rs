@@ -289,7 +289,7 @@ fn nothing_examined_is_a_page_too() {
     assert!(page.contains("No document was examined."));
     assert!(
         page_of(Head::default(), [vec![finding(&row("a", -9.0, "detected"))]])
-            .contains("The one document")
+            .contains("In the one document that was examined, a mark was found.")
     );
     tags(&page);
 }
