@@ -32,7 +32,7 @@
 //!      │         │      │
 //!  generate   embed   evidence ─► detect ─► LogP, Verdict, Row
 //!    (lm)
-//!  adapters: tokenizer  corpus  engine  hub  store  report  cluster     program: src/bin/touchmark
+//!  adapters: tokenizer  corpus  engine  hub  store  report  serve  cluster     program: src/bin/touchmark
 //! ```
 //!
 //! | layer | modules | may do |
@@ -40,8 +40,8 @@
 //! | 0 | [`tokens`], [`keys`], [`stats`], [`gguf`] | values, laws, a file format |
 //! | 1 | [`prf`], [`sampling`], [`lm`] | randomness, choice, traits |
 //! | 2 | [`schemes`], [`watermark`], [`profile`] | what a mark is |
-//! | 3 | [`mod@generate`], [`detect`] | making and reading |
-//! | 5 | `tokenizer`, `corpus`, `engine`, `hub`, `store`, `report`, `cluster` | files, network, heavy crates; one feature each |
+//! | 3 | [`mod@generate`], [`detect`], [`provenance`] | making and reading, and what is kept of it |
+//! | 5 | `tokenizer`, `corpus`, `engine`, `hub`, `store`, `report`, `serve`, `cluster` | files, network, heavy crates; one feature each |
 //!
 //! A module imports only from layers above its own; `tests/layering.rs` holds the table. Reading order: [`tokens`],
 //! [`prf`], [`schemes`] (`kgw`), [`watermark`], [`detect`]; then you know the project.
@@ -65,6 +65,7 @@ pub mod watermark;
 
 pub mod detect;
 pub mod generate;
+pub mod provenance;
 
 #[cfg(feature = "cluster")]
 pub mod cluster;
@@ -76,6 +77,8 @@ pub mod engine;
 pub mod hub;
 #[cfg(feature = "report")]
 pub mod report;
+#[cfg(feature = "serve")]
+pub mod serve;
 #[cfg(feature = "store")]
 pub mod store;
 #[cfg(feature = "tokenizer")]

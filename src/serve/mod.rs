@@ -1,0 +1,4 @@
+//! The HTTP server: writes marked text for many at once, keeps receipts, and says of texts whether they are marked.
+//!
+//! Works over `dyn` [`LanguageModel`](crate::lm::LanguageModel), [`Tokenize`](crate::tokens::Tokenize) and ledger; the program
+//! hands them over.
