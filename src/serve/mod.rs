@@ -2,3 +2,4 @@
 //!
 //! Works over `dyn` [`LanguageModel`](crate::lm::LanguageModel), [`Tokenize`](crate::tokens::Tokenize) and ledger; the program
 //! hands them over.
+pub mod policy;
