@@ -2,3 +2,9 @@
 //!
 //! Works over `dyn` [`LanguageModel`](crate::lm::LanguageModel), [`Tokenize`](crate::tokens::Tokenize) and ledger; the program
 //! hands them over.
+
+mod caller;
+mod error;
+
+pub use caller::{Caller, Client, Network, Role};
+pub use error::{ApiError, ErrorBody, ErrorObject};
