@@ -2,4 +2,11 @@
 //!
 //! Works over `dyn` [`LanguageModel`](crate::lm::LanguageModel), [`Tokenize`](crate::tokens::Tokenize) and ledger; the program
 //! hands them over.
+
 pub mod policy;
+
+mod caller;
+mod error;
+
+pub use caller::{Caller, Client, Network, Role};
+pub use error::{ApiError, ErrorBody, ErrorObject};
