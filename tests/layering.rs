@@ -85,6 +85,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("futures", &["cluster", "serve"]),
     ("getrandom", &["keys", "provenance"]),
     ("globset", &["corpus"]),
+    ("hyper_util", &["serve"]),
     ("ignore", &["corpus"]),
     ("log", &[]),
     ("minijinja", &["tokenizer"]),

@@ -5,8 +5,25 @@
 
 pub mod policy;
 
+mod app;
+mod auth;
+mod body;
+mod budget;
 mod caller;
 mod error;
+mod log;
+mod metrics;
+mod net;
+pub mod openai;
+mod routes;
+mod writer;
 
+pub use app::{App, ReceiptsTold, Reload, Settings};
+pub use budget::Budgets;
 pub use caller::{Caller, Client, Network, Role};
 pub use error::{ApiError, ErrorBody, ErrorObject};
+pub use log::{Log, RequestLine};
+pub use metrics::{EngineLoad, Metrics};
+pub use net::{NetSettings, serve};
+pub use routes::router;
+pub use writer::{Chat, PromptRead, Writer};

@@ -1,0 +1,209 @@
+//! What all routes share.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+
+use super::log::Log;
+use super::metrics::{EngineLoad, Metrics};
+use super::openai::{Form, Limited};
+use super::policy::Policies;
+use super::writer::Writer;
+use super::{ApiError, Budgets};
+use crate::keys::Salt;
+use crate::provenance::Ledger;
+
+/// What an operator may set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Most tokens of an answer where the client says nothing; none: as many as fit.
+    pub max_tokens: Option<usize>,
+    /// What clients may ask for at most.
+    pub limited: Limited,
+    /// Decimal places that log-probabilities are rounded to.
+    pub logprob_decimals: Option<u32>,
+    /// From a request to the end of its answer.
+    pub request_timeout: Duration,
+    /// For the body of a request to come in, and for a client to read.
+    pub client_timeout: Duration,
+    /// Bytes of a request's body.
+    pub body_limit: usize,
+    /// Where receipts are named.
+    pub receipts: ReceiptsTold,
+    /// Whether the address in `x-forwarded-for` is the client's: only behind a proxy that sets it.
+    pub trust_forwarded_for: bool,
+    /// No model: texts are read, none are written.
+    pub detect_only: bool,
+}
+
+/// Where an answer names its receipts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReceiptsTold {
+    /// Nowhere.
+    #[default]
+    Off,
+    /// In a header; of a stream, whose headers come before its end, in the last chunk.
+    Header,
+    /// In the body.
+    Body,
+}
+
+/// How policies are loaded again. Says why they cannot be, in words.
+pub type Reload = Box<dyn Fn() -> Result<Policies, String> + Send + Sync>;
+
+/// What all routes share.
+pub struct App {
+    /// What an operator may set.
+    pub settings: Settings,
+    /// Who may ask for what.
+    pub policies: ArcSwap<Policies>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What accounts have used.
+    pub budgets: Budgets,
+    /// Where receipts are kept.
+    pub ledger: Option<Arc<dyn Ledger>>,
+    /// Where the server says what it does.
+    pub log: Arc<dyn Log>,
+    reload: Reload,
+    writer: OnceLock<Arc<Writer>>,
+    ready: AtomicBool,
+    draining: AtomicBool,
+    /// Keys the hashes of prompts in the request log.
+    secret: [u8; 32],
+}
+
+impl App {
+    /// A server that is loading.
+    ///
+    /// # Errors
+    /// [`KeyError::Randomness`](crate::keys::KeyError) when the operating system gives none.
+    pub fn new(
+        settings: Settings,
+        policies: Policies,
+        model: Option<&str>,
+        ledger: Option<Arc<dyn Ledger>>,
+        log: Arc<dyn Log>,
+        reload: Reload,
+    ) -> Result<Self, crate::keys::KeyError> {
+        Ok(Self {
+            settings,
+            policies: ArcSwap::from_pointee(policies),
+            metrics: Metrics::new(model),
+            budgets: Budgets::default(),
+            ledger,
+            log,
+            reload,
+            writer: OnceLock::new(),
+            ready: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            secret: Salt::generate()?.0,
+        })
+    }
+
+    /// The model is loaded; later ones are ignored.
+    pub fn install(&self, writer: Arc<Writer>) {
+        let _ = self.writer.set(writer);
+    }
+
+    /// All is loaded and known answers came out right.
+    pub fn set_ready(&self) {
+        self.ready.store(true, Ordering::Release);
+    }
+
+    /// Whether all is loaded.
+    pub fn is_loaded(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Whether requests are taken.
+    pub fn is_ready(&self) -> bool {
+        self.is_loaded() && !self.draining.load(Ordering::Acquire)
+    }
+
+    /// Takes no more requests; those under way go on.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        if let Some(writer) = self.writer.get() {
+            writer.scheduler.drain();
+        }
+    }
+
+    /// Ends all answers under way.
+    pub fn abort(&self) {
+        if let Some(writer) = self.writer.get() {
+            writer.scheduler.abort();
+        }
+    }
+
+    /// The model.
+    ///
+    /// # Errors
+    /// 503 while it is loading.
+    pub fn writer(&self) -> Result<Arc<Writer>, ApiError> {
+        match self.writer.get() {
+            Some(writer) if self.is_loaded() => Ok(Arc::clone(writer)),
+            _ => Err(ApiError::unavailable("the model is still loading; try again soon", 5)),
+        }
+    }
+
+    /// Loads policies again. Requests under way keep those they began with; where the new ones cannot be used, the old stay.
+    ///
+    /// # Errors
+    /// Why they cannot be used.
+    pub fn reload(&self) -> Result<usize, String> {
+        let loaded = (self.reload)();
+        self.metrics.reload(loaded.is_ok());
+        match loaded {
+            Ok(policies) => {
+                let accounts = policies.accounts.len();
+                self.policies.store(Arc::new(policies));
+                self.log.note(&format!("policies loaded again: {accounts} accounts"));
+                Ok(accounts)
+            }
+            Err(why) => {
+                self.log.fault(&format!("policies not loaded again, the old ones stay: {why}"));
+                Err(why)
+            }
+        }
+    }
+
+    /// What the scheduler does.
+    pub fn load(&self) -> Option<EngineLoad> {
+        self.writer.get().map(|writer| EngineLoad::from(writer.scheduler.load()))
+    }
+
+    /// A fresh name of an answer.
+    ///
+    /// # Errors
+    /// 500 when the operating system gives no randomness.
+    pub fn answer_id(&self, form: Form) -> Result<String, ApiError> {
+        let prefix = match form {
+            Form::Chat => "chatcmpl",
+            Form::Completion => "cmpl",
+        };
+        Ok(format!("{prefix}-{}", random_name()?))
+    }
+
+    /// Keyed hash of a prompt: the same for the same prompt, and nothing without the key, which is gone with the server.
+    pub fn prompt_name(&self, prompt: &str) -> String {
+        blake3::keyed_hash(&self.secret, prompt.as_bytes()).to_hex().chars().take(16).collect()
+    }
+}
+
+/// 24 random hexadecimal digits.
+///
+/// # Errors
+/// 500 when the operating system gives no randomness.
+pub fn random_name() -> Result<String, ApiError> {
+    let salt = Salt::generate().map_err(|error| ApiError::internal(error.to_string()))?;
+    Ok(blake3::Hash::from_bytes(salt.0).to_hex().chars().take(24).collect())
+}
+
+/// The time.
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
