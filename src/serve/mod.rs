@@ -2,3 +2,5 @@
 //!
 //! Works over `dyn` [`LanguageModel`](crate::lm::LanguageModel), [`Tokenize`](crate::tokens::Tokenize) and ledger; the program
 //! hands them over.
+
+pub mod scheduler;
