@@ -16,6 +16,7 @@ mod metrics;
 mod net;
 pub mod openai;
 mod routes;
+pub mod scheduler;
 mod writer;
 
 pub use app::{App, ReceiptsTold, Reload, Settings};
