@@ -440,6 +440,11 @@ impl<'a> Answer<'a> {
         self.finish
     }
 
+    /// Number of steps so far that carry the mark.
+    pub fn marked(&self) -> usize {
+        self.marked
+    }
+
     /// The ids chosen so far.
     pub fn ids(&self) -> &[TokenId] {
         &self.output

@@ -173,7 +173,8 @@ impl App {
 
     /// What the scheduler does.
     pub fn load(&self) -> Option<EngineLoad> {
-        self.writer.get().map(|writer| EngineLoad::from(writer.scheduler.load()))
+        let writer = self.writer.get()?;
+        Some(EngineLoad::of(&writer.scheduler.load(), writer.bytes_per_position))
     }
 
     /// A fresh name of an answer.

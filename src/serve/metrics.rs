@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
+use super::scheduler::Load;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -64,6 +65,23 @@ pub struct EngineLoad {
     pub cancelled: u64,
     /// Steps, since the start.
     pub steps: u64,
+}
+
+impl EngineLoad {
+    /// The scheduler's own numbers, where a position takes so many bytes.
+    pub fn of(load: &Load, bytes_per_position: u64) -> Self {
+        let bytes = |positions: usize| positions as u64 * bytes_per_position;
+        Self {
+            running: load.running as u64,
+            waiting: load.waiting as u64,
+            idle: load.idle_sequences as u64,
+            cache_used: bytes(load.positions_reserved + load.idle_positions),
+            cache_capacity: bytes(load.positions_capacity),
+            reused: load.reused_tokens,
+            cancelled: load.cancelled,
+            steps: load.steps,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]

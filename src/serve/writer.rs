@@ -39,6 +39,8 @@ pub struct Writer {
     pub window: usize,
     /// V.
     pub vocab_size: usize,
+    /// Memory of one position of one sequence, in bytes.
+    pub bytes_per_position: u64,
 }
 
 /// A prompt as the model reads it.

@@ -161,10 +161,7 @@ impl Writing {
                 streams: (number * asked.n) as u64,
             };
             let answers = self.writer.scheduler.submit(job).map_err(|refused| refusal(&refused))?;
-            let events = futures::stream::unfold(answers, |mut answers| async {
-                answers.next().await.map(|event| (event, answers))
-            });
-            self.jobs.push(events.map(move |event| (number, event)).boxed());
+            self.jobs.push(answers.map(move |event| (number, event)).boxed());
         }
         Ok(())
     }
@@ -505,6 +502,7 @@ fn refusal(refused: &Refused) -> ApiError {
     match refused {
         Refused::QueueFull { retry_after } => ApiError::too_many(words, seconds(*retry_after)),
         Refused::Draining => ApiError::unavailable(words, 5),
+        Refused::TooMany { .. } => ApiError::invalid(words).with_param("n"),
         Refused::TooLong { .. } | Refused::NeverFits { .. } => {
             ApiError::invalid(words).with_param("max_tokens").with_code("context_length_exceeded")
         }
@@ -515,7 +513,7 @@ fn refusal(refused: &Refused) -> ApiError {
 fn failed(failure: &Failure) -> ApiError {
     let words = failure.to_string();
     match failure {
-        Failure::QueueTimeout => ApiError::unavailable(words, 5),
+        Failure::QueueTimeout { .. } => ApiError::unavailable(words, 5),
         Failure::Deadline => {
             let status = axum::http::StatusCode::GATEWAY_TIMEOUT;
             ApiError::new(status, "server_error", words).with_code("timeout")

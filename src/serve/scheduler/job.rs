@@ -72,6 +72,8 @@ pub enum Event {
         text: String,
         /// One for each id, if they are wanted.
         logprobs: Vec<StepLogprobs>,
+        /// Steps of the answer so far that carry the mark.
+        marked: usize,
     },
     /// An answer is complete.
     Done {

@@ -96,7 +96,8 @@ impl Task {
             let text = writer.answer.take_text().to_owned() + &writer.answer.take_rest();
             if !text.is_empty() {
                 let (index, ids, logprobs) = (writer.index, Vec::new(), Vec::new());
-                let _ = self.events.send(Event::Step { index, ids, text, logprobs });
+                let marked = writer.answer.marked();
+                let _ = self.events.send(Event::Step { index, ids, text, logprobs, marked });
             }
         }
         Ok(self.finished())
@@ -132,6 +133,7 @@ impl Writer {
             ids: self.answer.ids().last().copied().into_iter().collect(),
             text,
             logprobs: self.answer.logprobs().last().cloned().into_iter().collect(),
+            marked: self.answer.marked(),
         }
     }
 }
