@@ -1,11 +1,13 @@
 //! One request being answered: jobs under way, what came of them, their receipts.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
-use futures::stream::{BoxStream, SelectAll};
+use futures::stream::SelectAll;
+use futures::{Stream, StreamExt};
 
 use super::asked::Asked;
 use super::choice::{Choice, Piece};
@@ -16,7 +18,7 @@ use crate::serve::ApiError;
 use crate::serve::app::{App, now};
 use crate::serve::log::RequestLine;
 use crate::serve::policy::{Account, Decision, Marker, Occasion, Unmarked};
-use crate::serve::scheduler::{Event, Failure, Job, JobMark, Refused};
+use crate::serve::scheduler::{Answers, Event, Failure, Job, JobMark, Refused};
 use crate::serve::writer::{PromptRead, Writer};
 
 /// A request being answered.
@@ -33,7 +35,7 @@ pub struct Writing {
     pub created: i64,
     n: usize,
     prompts: Vec<PromptRead>,
-    jobs: SelectAll<BoxStream<'static, (usize, Event)>>,
+    jobs: SelectAll<Numbered>,
     choices: Vec<Choice>,
     /// Names of receipts that were kept.
     pub receipts: Vec<String>,
@@ -161,7 +163,7 @@ impl Writing {
                 streams: (number * asked.n) as u64,
             };
             let answers = self.writer.scheduler.submit(job).map_err(|refused| refusal(&refused))?;
-            self.jobs.push(answers.map(move |event| (number, event)).boxed());
+            self.jobs.push(Numbered { number, answers });
         }
         Ok(())
     }
@@ -381,6 +383,21 @@ impl Writing {
         }
         let line = self.line(report);
         self.app.log.request(&line);
+    }
+}
+
+/// A job's events with the number of its prompt.
+struct Numbered {
+    number: usize,
+    answers: Answers,
+}
+
+impl Stream for Numbered {
+    type Item = (usize, Event);
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let number = self.number;
+        self.answers.poll_next_unpin(context).map(|event| event.map(|event| (number, event)))
     }
 }
 
