@@ -8,11 +8,13 @@ mod api_key;
 mod decision;
 mod exempt;
 mod file;
+mod self_test;
 
 pub use account::{Account, Limits, LowEvidence, Marker, OnUnmarkable, Roles};
 pub use api_key::{ApiKey, ApiKeyError, ApiKeyHash};
 pub use decision::{Decision, Refusal, Unmarked, Wish};
 pub use exempt::{Exemption, Exemptions, Occasion};
+pub use self_test::{KnownAnswerError, known_answer};
 pub use file::{AccountEntry, Defaults, PolicyFile, PolicyFileError, PublicEntry};
 
 use std::sync::Arc;
