@@ -3,6 +3,9 @@
 //! Works over `dyn` [`LanguageModel`](crate::lm::LanguageModel), [`Tokenize`](crate::tokens::Tokenize) and ledger; the program
 //! hands them over.
 
+pub mod detection;
+pub mod page;
+
 mod caller;
 mod error;
 

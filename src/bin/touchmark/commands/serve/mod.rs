@@ -1,0 +1,3 @@
+//! `touchmark serve`.
+
+pub mod examine;
