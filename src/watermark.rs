@@ -98,6 +98,11 @@ impl Watermark {
         &self.spec
     }
 
+    /// V.
+    pub fn vocab_size(&self) -> u32 {
+        self.vocab_size
+    }
+
     /// The law of one token's evidence under the null.
     pub fn null(&self) -> &Null {
         &self.null

@@ -84,7 +84,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("etcetera", &["store"]),
     ("flate2", &["corpus"]),
     ("futures", &["cluster", "serve"]),
-    ("getrandom", &["keys", "provenance"]),
+    ("getrandom", &["keys", "provenance", "serve"]),
     ("globset", &["corpus"]),
     ("hyper_util", &["serve"]),
     ("ignore", &["corpus"]),

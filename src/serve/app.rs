@@ -7,12 +7,17 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
+use super::detection::{
+    Detection, DetectionError, DetectionSettings, Examine, ExamineError, Finding, ProfileInfo,
+    Question,
+};
 use super::log::Log;
 use super::metrics::{EngineLoad, Metrics};
 use super::openai::{Form, Limited};
 use super::policy::Policies;
 use super::writer::Writer;
 use super::{ApiError, Budgets};
+use crate::detect::Row;
 use crate::keys::Salt;
 use crate::provenance::Ledger;
 
@@ -51,26 +56,45 @@ pub enum ReceiptsTold {
     Body,
 }
 
-/// How policies are loaded again. Says why they cannot be, in words.
-pub type Reload = Box<dyn Fn() -> Result<Policies, String> + Send + Sync>;
+/// How policies, keys and profiles are loaded again. Says why they cannot be, in words.
+pub type Reload = Box<dyn Fn() -> Result<Reloaded, String> + Send + Sync>;
+
+/// What is replaced when they are.
+pub struct Reloaded {
+    /// Who may ask for what.
+    pub policies: Policies,
+    /// What reads texts.
+    pub examine: Arc<dyn Examine>,
+}
+
+/// What a server has once it is loaded.
+pub struct Opened {
+    /// Who may ask for what, and what reads texts.
+    pub first: Reloaded,
+    /// How they are loaded again.
+    pub reload: Reload,
+    /// The model, unless texts are read only.
+    pub writer: Option<Arc<Writer>>,
+}
 
 /// What all routes share.
 pub struct App {
     /// What an operator may set.
     pub settings: Settings,
-    /// Who may ask for what.
+    /// Who may ask for what; nobody for nothing while it is loading.
     pub policies: ArcSwap<Policies>,
     /// What is counted.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// What accounts have used.
     pub budgets: Budgets,
     /// Where receipts are kept.
     pub ledger: Option<Arc<dyn Ledger>>,
     /// Where the server says what it does.
     pub log: Arc<dyn Log>,
-    reload: Reload,
+    /// What is said of texts, and to whom.
+    pub detection: Arc<Detection>,
+    reload: OnceLock<Reload>,
     writer: OnceLock<Arc<Writer>>,
-    ready: AtomicBool,
     draining: AtomicBool,
     /// Keys the hashes of prompts in the request log.
     secret: [u8; 32],
@@ -80,48 +104,62 @@ impl App {
     /// A server that is loading.
     ///
     /// # Errors
-    /// [`KeyError::Randomness`](crate::keys::KeyError) when the operating system gives none.
+    /// [`DetectionError`]: limits that let nothing through, or the operating system gives no randomness.
     pub fn new(
         settings: Settings,
-        policies: Policies,
+        detection: DetectionSettings,
         model: Option<&str>,
         ledger: Option<Arc<dyn Ledger>>,
         log: Arc<dyn Log>,
-        reload: Reload,
-    ) -> Result<Self, crate::keys::KeyError> {
+    ) -> Result<Self, AppError> {
+        let metrics = Arc::new(Metrics::new(model));
+        let counted = Arc::clone(&metrics);
+        let observer = move |rows: &[Row]| counted.verdicts(rows);
+        let detection =
+            Detection::new(Arc::new(Loading), detection)?.with_observer(Arc::new(observer));
         Ok(Self {
             settings,
-            policies: ArcSwap::from_pointee(policies),
-            metrics: Metrics::new(model),
+            policies: ArcSwap::from_pointee(Policies::nobody()),
+            metrics,
             budgets: Budgets::default(),
             ledger,
             log,
-            reload,
+            detection: Arc::new(detection),
+            reload: OnceLock::new(),
             writer: OnceLock::new(),
-            ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             secret: Salt::generate()?.0,
         })
     }
 
-    /// The model is loaded; later ones are ignored.
-    pub fn install(&self, writer: Arc<Writer>) {
-        let _ = self.writer.set(writer);
+    /// All is loaded and known answers came out right: requests are taken from now on. Later calls change nothing.
+    pub fn open(&self, opened: Opened) {
+        if let Some(writer) = opened.writer {
+            let _ = self.writer.set(writer);
+        }
+        self.replace(opened.first);
+        let _ = self.reload.set(opened.reload);
     }
 
-    /// All is loaded and known answers came out right.
-    pub fn set_ready(&self) {
-        self.ready.store(true, Ordering::Release);
+    fn replace(&self, loaded: Reloaded) {
+        self.policies.store(Arc::new(loaded.policies));
+        self.detection.replace(loaded.examine);
     }
 
     /// Whether all is loaded.
     pub fn is_loaded(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
+        self.reload.get().is_some()
     }
 
     /// Whether requests are taken.
     pub fn is_ready(&self) -> bool {
-        self.is_loaded() && !self.draining.load(Ordering::Acquire)
+        let ended = self.writer.get().is_some_and(|writer| writer.scheduler.has_ended());
+        self.is_loaded() && !self.is_draining() && !ended
+    }
+
+    /// Whether the server was told to stop.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
     }
 
     /// Takes no more requests; those under way go on.
@@ -145,7 +183,7 @@ impl App {
     /// 503 while it is loading.
     pub fn writer(&self) -> Result<Arc<Writer>, ApiError> {
         match self.writer.get() {
-            Some(writer) if self.is_loaded() => Ok(Arc::clone(writer)),
+            Some(writer) => Ok(Arc::clone(writer)),
             _ => Err(ApiError::unavailable("the model is still loading; try again soon", 5)),
         }
     }
@@ -155,12 +193,15 @@ impl App {
     /// # Errors
     /// Why they cannot be used.
     pub fn reload(&self) -> Result<usize, String> {
-        let loaded = (self.reload)();
+        let Some(reload) = self.reload.get() else {
+            return Err("the server is still loading".to_owned());
+        };
+        let loaded = reload();
         self.metrics.reload(loaded.is_ok());
         match loaded {
-            Ok(policies) => {
-                let accounts = policies.accounts.len();
-                self.policies.store(Arc::new(policies));
+            Ok(loaded) => {
+                let accounts = loaded.policies.accounts.len();
+                self.replace(loaded);
                 self.log.note(&format!("policies loaded again: {accounts} accounts"));
                 Ok(accounts)
             }
@@ -193,6 +234,35 @@ impl App {
     pub fn prompt_name(&self, prompt: &str) -> String {
         blake3::keyed_hash(&self.secret, prompt.as_bytes()).to_hex().chars().take(16).collect()
     }
+}
+
+/// Stands in until the detectors are loaded; nobody is let through to it before.
+struct Loading;
+
+impl Examine for Loading {
+    fn examine(&self, _: &Question) -> Result<Finding, ExamineError> {
+        Err(ExamineError::Failed("the server is still loading".to_owned()))
+    }
+
+    fn profiles(&self) -> Vec<ProfileInfo> {
+        Vec::new()
+    }
+
+    fn threshold_log10_p(&self) -> f64 {
+        0.0
+    }
+}
+
+/// Why a server cannot begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppError {
+    /// No randomness.
+    #[error(transparent)]
+    Randomness(#[from] crate::keys::KeyError),
+    /// Limits that let nothing through.
+    #[error(transparent)]
+    Detection(#[from] DetectionError),
 }
 
 /// 24 random hexadecimal digits.

@@ -49,6 +49,10 @@ impl Asker {
 
 /// Notes who asks. A key that is sent must be a known one, wherever it is sent.
 pub async fn identify(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    if !app.is_loaded() && !ALWAYS.contains(&request.uri().path()) {
+        return ApiError::unavailable("the server is still loading; try again soon", 5)
+            .into_response();
+    }
     let network = network(&app, &request);
     let policies = app.policies.load();
     let account = match sent(request.headers()) {
@@ -78,6 +82,9 @@ pub async fn identify(State(app): State<Arc<App>>, mut request: Request, next: N
     request.extensions_mut().extend(extensions(account, caller));
     next.run(request).await
 }
+
+/// What is answered while the server is loading.
+const ALWAYS: &[&str] = &["/health", "/ready", "/info", "/openapi.json", "/docs"];
 
 fn extensions(account: Option<Arc<Account>>, caller: Option<Caller>) -> axum::http::Extensions {
     let mut extensions = axum::http::Extensions::new();

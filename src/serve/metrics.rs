@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
 use super::scheduler::Load;
+use crate::detect::Row;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -28,6 +29,7 @@ pub struct Metrics {
     marked_tokens: Family<StateLabels, Counter>,
     ended: Family<ReasonLabels, Counter>,
     verdicts: Family<VerdictLabels, Counter>,
+    detected_tokens: Counter,
     receipts: Family<ResultLabels, Counter>,
     reloads: Family<ResultLabels, Counter>,
     engine: Engine,
@@ -152,6 +154,7 @@ impl Metrics {
             marked_tokens: Family::default(),
             ended: Family::default(),
             verdicts: Family::default(),
+            detected_tokens: Counter::default(),
             receipts: Family::default(),
             reloads: Family::default(),
             engine: Engine::default(),
@@ -205,6 +208,7 @@ impl Metrics {
             self.marked_tokens.clone(),
         );
         ours.register("detect_documents", "Texts examined", self.verdicts.clone());
+        ours.register("detect_tokens", "Tokens examined", self.detected_tokens.clone());
         ours.register("receipts", "Receipts by whether they were kept", self.receipts.clone());
         ours.register(
             "policy_reloads",
@@ -245,9 +249,12 @@ impl Metrics {
         self.ended.get_or_create(&ReasonLabels { reason }).inc();
     }
 
-    /// A text was examined.
-    pub fn verdict(&self, verdict: &'static str) {
-        self.verdicts.get_or_create(&VerdictLabels { verdict }).inc();
+    /// A text was examined: it counts once, by what speaks most for a mark.
+    pub fn verdicts(&self, rows: &[Row]) {
+        let best = rows.iter().min_by(|a, b| a.log10_p_corrected.total_cmp(&b.log10_p_corrected));
+        let Some(best) = best else { return };
+        self.verdicts.get_or_create(&VerdictLabels { verdict: best.verdict.as_str() }).inc();
+        self.detected_tokens.inc_by(best.tokens_total as u64);
     }
 
     /// A receipt was kept, or could not be.

@@ -15,14 +15,15 @@ use utoipa::ToSchema;
 
 use super::app::{App, random_name};
 use super::auth::{self, Asker};
+use super::detection::Protection;
 use super::openai::{self, Given};
-use super::{ApiError, body};
+use super::{ApiError, body, receipts};
 use crate::tokens::TokenId;
 
 /// Whether the server runs and has loaded what it needs.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Health {
-    /// `ok`, `loading` or `draining`.
+    /// `ok`, `loading`, `draining` or `stopped by a fault`.
     pub status: &'static str,
 }
 
@@ -63,6 +64,8 @@ pub struct Info {
     pub model_hash: Option<String>,
     /// Hash of its tokenizer.
     pub tokenizer_hash: Option<String>,
+    /// What the public may ask, and what keeps detection from being used against the mark.
+    pub detection: Protection,
     /// Whether receipts are kept.
     pub receipts: bool,
     /// Whether it only detects.
@@ -118,10 +121,11 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
     (status = 503, description = "They are not", body = Health),
 ))]
 pub async fn ready(State(app): State<Arc<App>>) -> Response {
-    let (code, status) = match (app.is_ready(), app.is_loaded()) {
-        (true, _) => (StatusCode::OK, "ok"),
-        (false, true) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
-        (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "loading"),
+    let (code, status) = match (app.is_loaded(), app.is_draining(), app.is_ready()) {
+        (_, _, true) => (StatusCode::OK, "ok"),
+        (false, ..) => (StatusCode::SERVICE_UNAVAILABLE, "loading"),
+        (true, true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        (true, false, false) => (StatusCode::SERVICE_UNAVAILABLE, "stopped by a fault"),
     };
     (code, Json(Health { status })).into_response()
 }
@@ -174,6 +178,7 @@ pub async fn info(State(app): State<Arc<App>>) -> Json<Info> {
         model: model_object(&app).ok(),
         model_hash: writer.as_ref().map(|writer| writer.hash.clone()),
         tokenizer_hash: writer.as_ref().map(|writer| writer.tokenizer.hash().to_string()),
+        detection: app.detection.protection(),
         receipts: app.ledger.is_some(),
         detect_only: app.settings.detect_only,
     })
@@ -246,6 +251,7 @@ pub fn router(app: Arc<App>, more: Router) -> Router {
         .route("/ready", get(ready))
         .route("/info", get(info))
         .route("/metrics", get(metrics))
+        .route("/v1/receipts/verify", post(receipts::verify))
         .route("/admin/reload", post(reload));
     if !app.settings.detect_only {
         own = own

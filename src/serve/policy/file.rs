@@ -1,12 +1,14 @@
 //! The file of API keys and policies: TOML.
 //!
 //! ```toml
+//! public_detection = true         # questions about texts are answered without an API key
+//!
 //! [defaults]                      # for every account that says nothing else
 //! watermark = "default"           # off | opt-in | default | required
 //! profiles = ["default"]
 //!
-//! [public]                        # questions about texts without an API key
-//! detection = true
+//! [detection]                     # for those who may not see evidence
+//! texts_a_day = 100
 //!
 //! [[exempt]]
 //! reason = "code is not prose"
@@ -26,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use super::account::Limits;
 use super::{ApiKeyHash, Exemption, LowEvidence, OnUnmarkable, Roles, WatermarkMode};
 use crate::keys::TenantName;
+use crate::serve::detection::DetectionSettings;
 
 /// The whole file. Unknown fields are refused: a misspelt policy must not be no policy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -33,8 +36,10 @@ use crate::keys::TenantName;
 pub struct PolicyFile {
     /// For every account that says nothing else.
     pub defaults: Defaults,
-    /// Questions without an API key.
-    pub public: PublicEntry,
+    /// Whether questions about texts are answered without an API key.
+    pub public_detection: bool,
+    /// What the public may ask, and how.
+    pub detection: DetectionSettings,
     /// What is never marked.
     pub exempt: Vec<Exemption>,
     /// Who has an API key.
@@ -61,26 +66,6 @@ pub struct Defaults {
     pub roles: Option<Roles>,
     /// What it may use.
     pub limits: Option<Limits>,
-}
-
-/// Questions about texts without an API key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PublicEntry {
-    /// Whether they are answered.
-    pub detection: bool,
-    /// Tokens below which nothing is said of a text.
-    pub minimum_tokens: usize,
-    /// Texts of one client in a day.
-    pub texts_per_day: u64,
-    /// Tokens of one client in a day.
-    pub tokens_per_day: u64,
-}
-
-impl Default for PublicEntry {
-    fn default() -> Self {
-        Self { detection: false, minimum_tokens: 100, texts_per_day: 200, tokens_per_day: 200_000 }
-    }
 }
 
 /// Who has an API key.
@@ -184,7 +169,7 @@ mod tests {
     #[test]
     fn files_read_back() {
         let text = format!(
-            "[defaults]\nwatermark = \"opt-in\"\n[public]\ndetection = true\n[[exempt]]\nreason = \"code\"\nroute = \"/v1/x\"\n{}",
+            "public_detection = true\n[defaults]\nwatermark = \"opt-in\"\n[detection]\ntexts_a_day = 3\n[[exempt]]\nreason = \"code\"\nroute = \"/v1/x\"\n{}",
             account(
                 "acme",
                 "watermark = \"required\"\ntenant = \"acme\"\nroles = { analyst = true }\nlimits = { max_n = 2 }"
@@ -205,7 +190,7 @@ mod tests {
             "[default]\n".to_owned(),
             "[defaults]\nwatermarking = \"required\"\n".to_owned(),
             "[defaults]\nwatermark = \"mandatory\"\n".to_owned(),
-            "[public]\ndetect = true\n".to_owned(),
+            "[detection]\ntexts = 3\n".to_owned(),
             "[[exempt]]\nreason = \"all\"\n".to_owned(),
             "[[exempt]]\nroute = \"/v1/x\"\n".to_owned(),
             account("a", "watermarks = \"off\""),

@@ -14,8 +14,8 @@ pub use account::{Account, Limits, LowEvidence, Marker, OnUnmarkable, Roles};
 pub use api_key::{ApiKey, ApiKeyError, ApiKeyHash};
 pub use decision::{Decision, Refusal, Unmarked, Wish};
 pub use exempt::{Exemption, Exemptions, Occasion};
+pub use file::{AccountEntry, Defaults, PolicyFile, PolicyFileError};
 pub use self_test::{KnownAnswerError, known_answer};
-pub use file::{AccountEntry, Defaults, PolicyFile, PolicyFileError, PublicEntry};
 
 use std::sync::Arc;
 
@@ -62,6 +62,16 @@ pub struct Policies {
 }
 
 impl Policies {
+    /// Nobody may do anything.
+    pub fn nobody() -> Self {
+        Self {
+            accounts: Vec::new(),
+            anonymous: None,
+            public_detection: false,
+            exemptions: Exemptions::default(),
+        }
+    }
+
     /// The account of an API key. Every known key is compared, in constant time.
     pub fn account(&self, key: &ApiKey) -> Option<&Arc<Account>> {
         let hash = key.hash();

@@ -26,7 +26,10 @@ pub fn known_answer(
     if p > THRESHOLD { Err(KnownAnswerError::Missed { log10_p: p }) } else { Ok(p) }
 }
 
-fn written(watermark: &Arc<Watermark>, message: Option<u64>) -> Result<Vec<TokenId>, KnownAnswerError> {
+fn written(
+    watermark: &Arc<Watermark>,
+    message: Option<u64>,
+) -> Result<Vec<TokenId>, KnownAnswerError> {
     let vocab_size = watermark.vocab_size();
     let logits = vec![0.0; vocab_size as usize];
     let nats = f64::from(vocab_size).ln();

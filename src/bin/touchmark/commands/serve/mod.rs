@@ -1,5 +1,6 @@
 //! `touchmark serve`.
 
+pub mod examine;
 mod log;
 #[cfg(feature = "engine")]
 mod model;

@@ -109,7 +109,9 @@ pub fn served(
 fn settings(args: &args::Serve, lm: &dyn LanguageModel) -> anyhow::Result<Settings> {
     let work = &args.work;
     let cache_bytes = match work.cache_memory {
-        Some(mebibytes) => mebibytes.checked_mul(1 << 20).context("--cache-memory is beyond all memory")?,
+        Some(mebibytes) => {
+            mebibytes.checked_mul(1 << 20).context("--cache-memory is beyond all memory")?
+        }
         None => Memory::now().available / 4,
     };
     let least = lm.bytes_per_position() * lm.max_positions() as u64;
@@ -134,7 +136,8 @@ struct Rendered(Templates);
 
 impl Chat for Rendered {
     fn render(&self, turns: &[Turn]) -> Result<String, String> {
-        let message = |turn: &Turn| Message { role: turn.role.clone(), content: turn.content.clone() };
+        let message =
+            |turn: &Turn| Message { role: turn.role.clone(), content: turn.content.clone() };
         let messages: Vec<Message> = turns.iter().map(message).collect();
         self.0.render(&messages).map_err(|error| format!("{error:#}"))
     }

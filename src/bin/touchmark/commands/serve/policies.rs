@@ -8,8 +8,8 @@ use touchmark::detect::Detector;
 use touchmark::keys::TenantName;
 use touchmark::profile::Profile;
 use touchmark::serve::policy::{
-    Account, AccountEntry, Defaults, Exemptions, Limits, LowEvidence, Marker, OnUnmarkable, Policies,
-    PolicyFile, Roles, WatermarkMode, known_answer,
+    Account, AccountEntry, Defaults, Exemptions, Limits, LowEvidence, Marker, OnUnmarkable,
+    Policies, PolicyFile, Roles, WatermarkMode, known_answer,
 };
 use touchmark::stats::Family;
 use touchmark::store::Store;
@@ -41,18 +41,31 @@ impl Ground<'_> {
                 .with_context(|| format!("account \"{}\"", entry.name))?;
             accounts.push((entry.key, Arc::new(account)));
         }
-        let anonymous = if keyed { None } else { Some(Arc::new(self.anonymous(&file.defaults, &mut tried)?)) };
+        let anonymous =
+            if keyed { None } else { Some(Arc::new(self.anonymous(&file.defaults, &mut tried)?)) };
         let exemptions = Exemptions(file.exempt.clone());
         Ok(Policies { accounts, anonymous, public_detection: file.public.detection, exemptions })
     }
 
     fn anonymous(&self, defaults: &Defaults, tried: &mut Tried) -> anyhow::Result<Account> {
-        let roles = if self.open { Roles::ALL } else { Roles { generate: true, ..Roles::default() } };
-        let account = self.of("anonymous", None, None, &merged(&Defaults::default(), defaults, &self.usual), tried)?;
+        let roles =
+            if self.open { Roles::ALL } else { Roles { generate: true, ..Roles::default() } };
+        let account = self.of(
+            "anonymous",
+            None,
+            None,
+            &merged(&Defaults::default(), defaults, &self.usual),
+            tried,
+        )?;
         Ok(Account { roles, ..account })
     }
 
-    fn account(&self, entry: &AccountEntry, defaults: &Defaults, tried: &mut Tried) -> anyhow::Result<Account> {
+    fn account(
+        &self,
+        entry: &AccountEntry,
+        defaults: &Defaults,
+        tried: &mut Tried,
+    ) -> anyhow::Result<Account> {
         let said = merged(&entry.policy, defaults, &self.usual);
         let payload = entry.payload.as_deref().map(crate::args::message).transpose();
         let payload = payload.map_err(anyhow::Error::msg).context("payload")?;
@@ -114,7 +127,9 @@ impl Ground<'_> {
         let watermark = Arc::new(assemble::watermark(self.store, &profile, tenant, tokenizer)?);
         match (watermark.payload_bits(), payload) {
             (None, Some(_)) => bail!("it carries no message; leave out `payload`"),
-            (Some(bits), None) => bail!("it carries messages of {bits} bits; say which with `payload`"),
+            (Some(bits), None) => {
+                bail!("it carries messages of {bits} bits; say which with `payload`")
+            }
             (Some(bits), Some(message)) if bits < 64 && message >> bits != 0 => {
                 bail!("its messages have {bits} bits, and {message:#x} has more")
             }
@@ -145,12 +160,16 @@ impl Ground<'_> {
     /// Marked tokens from which on a text of the reference strength has so much evidence.
     fn enough(&self, detector: &Detector, wanted: f64) -> anyhow::Result<usize> {
         if !(wanted > 0.0 && wanted < 300.0) {
-            bail!("min_expected_evidence is {wanted}, and must be between 0 and 300: −log10 of a p-value");
+            bail!(
+                "min_expected_evidence is {wanted}, and must be between 0 and 300: −log10 of a p-value"
+            );
         }
         let reaches = |tokens: u64| detector.expected_log10_p(tokens).is_some_and(|p| p <= -wanted);
         let most = 1_u64 << 20;
         if !reaches(most) {
-            bail!("min_expected_evidence cannot be told for it: it has no reference strength, or judges whole texts");
+            bail!(
+                "min_expected_evidence cannot be told for it: it has no reference strength, or judges whole texts"
+            );
         }
         let (mut too_few, mut enough) = (0, most);
         while enough - too_few > 1 {
