@@ -11,20 +11,8 @@ use crate::args::{Inputs, Looks, Marks, Switch};
 
 impl<'a> Wanted<'a> {
     /// For commands that need a row of every profile and key.
-    pub fn marks(marks: &'a Marks, fpr: f64) -> anyhow::Result<Self> {
-        let revision = marks.loading.revision.as_deref().filter(|_| marks.model.is_none());
-        if revision.is_some() && marks.tokenizer.is_none() {
-            anyhow::bail!(
-                "--revision is for a --model or --tokenizer of a hub; name one, or leave it out"
-            );
-        }
-        Ok(Self {
-            tokenizer: marks.tokenizer.as_deref().map(|name| (name, revision)),
-            model: marks.model.as_ref().map(|model| (model, &marks.loading)),
-            screen: Screen::Off,
-            top: Some(usize::MAX),
-            ..Self::looks(&marks.profile, &marks.looks, fpr)
-        })
+    pub fn all_rows(marks: &'a Marks, fpr: f64) -> anyhow::Result<Self> {
+        Ok(Self { screen: Screen::Off, top: Some(usize::MAX), ..Self::marks(marks, fpr)? })
     }
 }
 

@@ -298,7 +298,7 @@ impl Job<'_> {
     }
 
     fn wants(&self) -> Wants {
-        let looks = &self.args.looks;
+        let looks = &self.args.marks.looks;
         let with_key = !looks.keys.is_empty() || looks.tenants.is_some();
         let names = attributes::Names { with_key };
         Wants {

@@ -138,7 +138,7 @@ fn refuse_other_files(folder: &Path) -> anyhow::Result<()> {
 
 /// All that changes what is written of a document. A flag of `detect` that does belongs here.
 fn settings(args: &args::Detect, store: &Store, reader: &Reader) -> anyhow::Result<Value> {
-    let (inputs, looks) = (&args.inputs, &args.looks);
+    let (inputs, looks) = (&args.inputs, &args.marks.looks);
     let bytes = |path: &PathBuf| {
         std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
     };
@@ -163,8 +163,8 @@ fn settings(args: &args::Detect, store: &Store, reader: &Reader) -> anyhow::Resu
         "fpr": args.fpr,
         "normalise": looks.normalise == args::Switch::On,
         "segments": format!("{:?}", looks.segments),
-        "model": args.model,
-        "revision": args.loading.revision,
+        "model": args.marks.model,
+        "revision": args.marks.loading.revision,
         "bayesian": bayesian.map(|bytes| hash(&bytes)),
         "text_field": inputs.text_field,
         "id_field": inputs.id_field,
