@@ -3,7 +3,7 @@
 use anyhow::Context;
 use touchmark::detect::{LookSettings, MarkIdentity, Screen, Windows};
 use touchmark::keys::KeyId;
-use touchmark::store::Store;
+use touchmark::store::{KeyInfo, Store};
 use touchmark::tokens::Tokenize;
 
 use super::detect::{Mark, Wanted};
@@ -18,10 +18,20 @@ impl<'a> Wanted<'a> {
 
 /// What tells this profile, key and tokenizer from others of the same name.
 pub fn identity(store: &Store, mark: &Mark<'_>) -> anyhow::Result<MarkIdentity> {
+    let (parent, _) = parent(mark.key);
+    identity_under(&store.key_info(&parent.parse::<KeyId>()?)?, mark)
+}
+
+/// The key that is kept, which is the key itself or the one that a tenant's is derived from; and the tenant, or nothing.
+pub fn parent(key: &str) -> (&str, &str) {
+    key.split_once('/').unwrap_or((key, ""))
+}
+
+/// The same, where what is public of the [`parent`] is known already.
+pub fn identity_under(parent: &KeyInfo, mark: &Mark<'_>) -> anyhow::Result<MarkIdentity> {
     let profile = mark.profile;
     // A tenant's key follows from its parent, so the parent's commitment binds it too.
-    let (parent, tenant) = mark.key.split_once('/').unwrap_or((mark.key, ""));
-    let parent = store.key_info(&parent.parse::<KeyId>()?)?;
+    let (_, tenant) = self::parent(mark.key);
     let decides = serde_json::to_string(&(
         &profile.scheme,
         profile.prf,

@@ -1,5 +1,7 @@
 //! What a folder's rows were made of, so that rows of two settings never mix.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -176,16 +178,21 @@ fn settings(args: &args::Detect, store: &Store, reader: &Reader) -> anyhow::Resu
 
 /// With the public part of every key; of tenants that of the key theirs is derived from.
 fn profiles(store: &Store, reader: &Reader) -> anyhow::Result<Vec<Value>> {
-    let mut all = Vec::new();
+    let (mut all, mut keys) = (Vec::new(), BTreeMap::new());
     for mark in reader.marks() {
-        let identity = marks::identity(store, &mark)?;
-        let (parent, _) = mark.key.split_once('/').unwrap_or((mark.key, ""));
+        let (parent, _) = marks::parent(mark.key);
+        // Very many tenants share one.
+        let key = match keys.entry(parent) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(store.key_info(&parent.parse()?)?),
+        };
+        let identity = marks::identity_under(key, &mark)?;
         let value = json!({
             "id": identity.profile,
             "hash": identity.profile_blake3,
             "tokenizer": identity.tokenizer,
             "key_id": parent,
-            "key_commitment": store.key_info(&parent.parse()?)?.commitment.0,
+            "key_commitment": key.commitment.0,
         });
         if all.last() != Some(&value) {
             all.push(value);
