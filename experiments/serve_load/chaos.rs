@@ -124,7 +124,9 @@ fn one(server: &Server, quiet: &Quiet, number: u64, seen: &Mutex<Seen>) {
     let (kind, outcome) = match draws.below(100) {
         0..30 => ("whole", whole(server, quiet, (asked, policy), seen)),
         30..50 => ("streamed", streamed(server, quiet, (asked, policy), seen, 0)),
-        50..55 => ("read slowly", streamed(server, quiet, (asked, policy), seen, 1 + draws.below(40))),
+        50..55 => {
+            ("read slowly", streamed(server, quiet, (asked, policy), seen, 1 + draws.below(40)))
+        }
         55..72 => ("stream left", stream_left(server, asked, policy, draws.below(8))),
         72..82 => ("left while waiting", left(server, asked, policy, draws.below(60))),
         _ => ("malformed", malformed(server, policy, &mut draws)),
@@ -158,7 +160,9 @@ fn streamed(
 ) -> std::io::Result<String> {
     let body = question(server, at.0, true).to_string();
     let bytes = client::request("POST", "/v1/completions", &server.keys[at.1], &body);
-    let Some(response) = client::send(server.address, &bytes)? else { return Ok("closed".to_owned()) };
+    let Some(response) = client::send(server.address, &bytes)? else {
+        return Ok("closed".to_owned());
+    };
     let status = response.status;
     if status == 200 {
         let pause = Duration::from_millis(pause);
@@ -187,7 +191,9 @@ fn stream_left(server: &Server, asked: u64, policy: &str, after: u64) -> std::io
     let mut body = question(server, asked, true);
     body["max_tokens"] = 200.into();
     let bytes = client::request("POST", "/v1/completions", &server.keys[policy], &body.to_string());
-    let Some(mut response) = client::send(server.address, &bytes)? else { return Ok("closed".to_owned()) };
+    let Some(mut response) = client::send(server.address, &bytes)? else {
+        return Ok("closed".to_owned());
+    };
     for _ in 0..after {
         if response.event()?.is_none() {
             break;
@@ -212,7 +218,9 @@ fn left(server: &Server, asked: u64, policy: &str, millis: u64) -> std::io::Resu
 fn malformed(server: &Server, policy: &str, draws: &mut Draws) -> std::io::Result<String> {
     let key = &server.keys[policy];
     let json = |body: &str| client::request("POST", "/v1/completions", key, body);
-    let noise = |length: u64, draws: &mut Draws| (0..length).map(|_| draws.next() as u8).collect::<Vec<u8>>();
+    let noise = |length: u64, draws: &mut Draws| {
+        (0..length).map(|_| draws.next() as u8).collect::<Vec<u8>>()
+    };
     let good = question(server, 1, false).to_string();
     let bytes = match draws.below(10) {
         0 => noise(300, draws),

@@ -34,7 +34,8 @@ fn main() {
         }
         other => panic!("{other}: say throughput or chaos"),
     };
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("experiments/serve_load/{what}.json"));
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("experiments/serve_load/{what}.json"));
     let text = serde_json::to_string_pretty(&results).unwrap() + "\n";
     std::fs::write(file, &text).unwrap();
     println!("{text}");

@@ -43,7 +43,8 @@ fn round(server: &Server, account: &str, streams: usize, tokens: usize, seed: us
             "model": server.model, "prompt": format!("Chapter {number}. The harbour was"), "max_tokens": tokens,
             "ignore_eos": true, "stream": true, "temperature": 1.0, "seed": seed * 1000 + number,
         });
-        let bytes = client::request("POST", "/v1/completions", &server.keys[account], &body.to_string());
+        let bytes =
+            client::request("POST", "/v1/completions", &server.keys[account], &body.to_string());
         barrier.wait();
         let began = Instant::now();
         let response = client::send(server.address, &bytes).unwrap().unwrap();
