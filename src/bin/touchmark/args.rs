@@ -282,27 +282,15 @@ impl From<Dtype> for touchmark::engine::Dtype {
 pub struct Detect {
     #[command(flatten)]
     pub inputs: Inputs,
-    /// Profile to look for, by name or file; may be given again; `all` for all [default: the one `generate` uses]
-    #[arg(long, value_name = "ID", env = "TOUCHMARK_PROFILE", value_delimiter = ',')]
-    pub profile: Vec<String>,
-    /// Tokenizer file, or a model that has it [default: the one the profile names]
-    #[arg(long, value_name = "FILE|MODEL")]
-    pub tokenizer: Option<PathBuf>,
-    /// Model whose entropies gate the score, for `sweet`: `bundled`, a folder, a GGUF file, or an id on a hub. A
-    /// --revision is this model's, or without it the tokenizer's
-    #[arg(long, value_name = "MODEL")]
-    pub model: Option<PathBuf>,
     #[command(flatten)]
-    pub loading: Loading,
+    pub marks: Marks,
     /// Weights of a trained Bayesian detector of SynthID-Text, as JSON: adds its `posterior` to each row, which is no
     /// p-value. For `synthid-text` profiles
-    #[arg(long, value_name = "WEIGHTS.json")]
+    #[arg(long, value_name = "WEIGHTS.json", display_order = Looks::SHOWN_FROM - 1)]
     pub bayesian: Option<PathBuf>,
     /// False-alarm rate for each document
-    #[arg(long, default_value_t = 1e-6, value_name = "RATE", env = "TOUCHMARK_FPR")]
+    #[arg(long, default_value_t = 1e-6, value_name = "RATE", env = "TOUCHMARK_FPR", display_order = Looks::SHOWN_FROM - 1)]
     pub fpr: f64,
-    #[command(flatten)]
-    pub looks: Looks,
     /// How rows are written [default: by the name of the -o file; for the terminal a table]
     #[arg(long, value_enum, env = "TOUCHMARK_FORMAT")]
     pub format: Option<Format>,
@@ -509,6 +497,7 @@ pub struct Inputs {
 
 /// What is tried beyond one look at each text; all of it is paid for in the corrected p-values.
 #[derive(Args)]
+#[command(next_display_order = Self::SHOWN_FROM)]
 pub struct Looks {
     /// Keys to try with each profile, by name, where they fit it; `all` for all of the keyring [default: the profile's]
     #[arg(long, value_name = "ID", value_delimiter = ',')]
@@ -531,6 +520,11 @@ pub struct Looks {
     /// longer text
     #[arg(long, value_parser = segments, default_value = "auto", value_name = "auto|off|N", env = "TOUCHMARK_SEGMENTS")]
     pub segments: Windows,
+}
+
+impl Looks {
+    /// Place in the help, beyond that of flags declared before, so that others can come between.
+    const SHOWN_FROM: usize = 50;
 }
 
 /// Which keys are read to the end.
