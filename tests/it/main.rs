@@ -55,5 +55,7 @@ mod report;
 mod runs;
 #[cfg(all(feature = "engine", feature = "tokenizer"))]
 mod segments;
+#[cfg(all(feature = "bundled", feature = "serve", unix))]
+mod serve;
 #[cfg(feature = "tokenizer")]
 mod tokenizer;

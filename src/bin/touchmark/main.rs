@@ -54,6 +54,10 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::Cluster(args)) => commands::cluster::run(&cli.global, args),
         #[cfg(feature = "engine")]
         Some(Command::Generate(args)) => commands::generate::run(&cli.global, args),
+        #[cfg(feature = "serve")]
+        Some(Command::Serve(args)) => commands::serve::run(&cli.global, args),
+        #[cfg(feature = "serve")]
+        Some(Command::ApiKey(args)) => commands::api_key::run(&cli.global, args),
         Some(Command::Key(args)) => commands::key::run(&cli.global, args),
         #[cfg(any(feature = "engine", feature = "hub"))]
         Some(Command::Model(args)) => commands::model::run(&cli.global, args),

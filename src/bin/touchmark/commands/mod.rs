@@ -1,5 +1,7 @@
 //! One file a command.
 
+#[cfg(feature = "serve")]
+pub mod api_key;
 #[cfg(bundled_models)]
 pub mod bundled;
 pub mod calibrate;
