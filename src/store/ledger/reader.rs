@@ -341,9 +341,9 @@ impl LedgerReader {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
         );
         match source {
-            Error::FromSqlConversionFailure(..) | Error::InvalidColumnType(..) => {
-                self.damaged(source.to_string())
-            }
+            Error::FromSqlConversionFailure(..)
+            | Error::InvalidColumnType(..)
+            | Error::Utf8Error(..) => self.damaged(source.to_string()),
             source if broken => self.damaged(source.to_string()),
             source => failed("read", &self.path, source),
         }
