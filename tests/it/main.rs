@@ -40,6 +40,8 @@ mod highest;
 #[cfg(all(feature = "hub", unix))]
 mod hub;
 mod import;
+#[cfg(feature = "ledger")]
+mod ledger;
 #[cfg(feature = "tokenizer")]
 mod many_keys;
 mod payload;

@@ -4,6 +4,8 @@
 mod query;
 #[cfg(feature = "serve")]
 mod serve;
+#[cfg(feature = "ledger")]
+mod receipt;
 
 use std::path::PathBuf;
 
@@ -19,6 +21,8 @@ use touchmark::profile::import::Tool;
 pub use query::{Cluster, ClusterAction, ClusterExecutor, Looking, Query, QueryFormat, Sql};
 #[cfg(feature = "serve")]
 pub use serve::{ApiKey, ApiKeyAction, NewApiKey, Policy, Role, Serve};
+#[cfg(feature = "ledger")]
+pub use receipt::{Receipt, ReceiptAction, ReceiptVerify};
 
 /// Watermark what a language model writes, and find such marks in any text.
 #[derive(Parser)]
@@ -161,6 +165,10 @@ pub enum Command {
     /// Describe ways of marking
     #[command(visible_alias = "profiles")]
     Profile(Profile),
+    /// Say which recorded answer a text came from; keep and check the receipts of answers
+    #[cfg(feature = "ledger")]
+    #[command(visible_alias = "receipts")]
+    Receipt(Receipt),
     /// Say what this build and this machine have, and what to do about what is missing
     Doctor,
 }

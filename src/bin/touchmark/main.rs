@@ -61,6 +61,8 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::Key(args)) => commands::key::run(&cli.global, args),
         #[cfg(any(feature = "engine", feature = "hub"))]
         Some(Command::Model(args)) => commands::model::run(&cli.global, args),
+        #[cfg(feature = "ledger")]
+        Some(Command::Receipt(args)) => commands::receipt::run(&cli.global, args),
         Some(Command::Doctor) => commands::doctor::run(&cli.global),
         Some(Command::Profile(args)) => commands::profile::run(&cli.global, args),
     }

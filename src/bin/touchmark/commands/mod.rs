@@ -27,6 +27,8 @@ pub mod model;
 pub mod profile;
 #[cfg(feature = "serve")]
 pub mod serve;
+#[cfg(feature = "ledger")]
+pub mod receipt;
 pub mod sketches;
 #[cfg(feature = "cluster")]
 pub mod sql;
