@@ -55,6 +55,8 @@ mod readme;
 mod report;
 #[cfg(all(feature = "bundled", unix))]
 mod runs;
+#[cfg(all(feature = "engine", feature = "serve", feature = "tokenizer"))]
+mod scheduler;
 #[cfg(all(feature = "engine", feature = "tokenizer"))]
 mod segments;
 #[cfg(all(feature = "bundled", feature = "serve", unix))]
