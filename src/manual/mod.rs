@@ -25,6 +25,7 @@ pub mod many_keys;
 pub mod models;
 pub mod payloads;
 pub mod performance;
+pub mod public_detection;
 pub mod reports;
 pub mod runs;
 pub mod schemes;

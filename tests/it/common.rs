@@ -92,6 +92,9 @@ impl LanguageModel for ToyModel {
     fn max_positions(&self) -> usize {
         4096
     }
+    fn bytes_per_position(&self) -> u64 {
+        64
+    }
     fn open(&mut self) -> Result<SeqId, LmError> {
         self.sequences.push(Vec::new());
         Ok(SeqId(self.sequences.len() as u64 - 1))

@@ -152,7 +152,15 @@ fn sampling(args: &args::Generate) -> anyhow::Result<Sampling> {
         None => random_seed()?,
     };
     let args::Generate { temperature, top_k, top_p, min_p, repetition_penalty, .. } = *args;
-    Ok(Sampling { temperature, top_k, top_p, min_p, repetition_penalty, seed })
+    Ok(Sampling {
+        temperature,
+        top_k,
+        top_p,
+        min_p,
+        repetition_penalty,
+        seed,
+        ..Sampling::default()
+    })
 }
 
 /// A seed that is small enough to be typed again.

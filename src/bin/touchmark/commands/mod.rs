@@ -23,6 +23,8 @@ pub mod marks;
 #[cfg(any(feature = "engine", feature = "hub"))]
 pub mod model;
 pub mod profile;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod sketches;
 #[cfg(feature = "cluster")]
 pub mod sql;

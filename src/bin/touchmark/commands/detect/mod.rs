@@ -24,6 +24,8 @@ use touchmark::corpus::{self, Document, DocumentError, Fields, Reading};
 #[cfg(bundled_models)]
 pub use explain::{highlighted, speaking};
 pub use pipeline::in_order;
+#[cfg(feature = "serve")]
+pub use reader::Examined;
 pub use reader::{Beside, Mark, Reader, Wanted};
 pub use resume::{Manifest, Part, all_parts};
 pub use sink::html;

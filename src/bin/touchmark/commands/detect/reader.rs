@@ -97,7 +97,10 @@ fn shown_tokens(args: &args::Detect) -> Option<usize> {
 }
 
 /// One document, read for every profile.
+#[derive(Default)]
 pub struct Examined {
+    /// Tokens of the document as it is; the fewest, where several tokenizers read it.
+    pub tokens: usize,
     pub rows: Vec<Row>,
     /// The text with its tokens' evidence for each row, for `--explain` and the report.
     pub shown: Vec<Shown>,
@@ -197,6 +200,11 @@ impl Reader {
         })
     }
 
+    /// The profiles that are looked for.
+    pub fn profiles(&self) -> impl Iterator<Item = &Profile> {
+        self.targets.iter().map(|target| &target.profile)
+    }
+
     /// How many profiles and keys are looked for.
     pub fn targets(&self) -> usize {
         self.targets.iter().map(|target| target.keys.detectors().len()).sum()
@@ -211,6 +219,16 @@ impl Reader {
     }
 
     pub fn examine(&self, document: &Document) -> anyhow::Result<Examined> {
+        self.examine_if(document, 0, self.explain)
+    }
+
+    /// The same, showing so many tokens; no mark is read of a document with fewer tokens than `least`.
+    pub fn examine_if(
+        &self,
+        document: &Document,
+        least: usize,
+        explain: Option<usize>,
+    ) -> anyhow::Result<Examined> {
         let repaired = match &document.content {
             Content::Text(text) if self.normalise => normalise(text),
             _ => None,
@@ -222,6 +240,10 @@ impl Reader {
                 new.insert(Encoded::new(document, repaired.as_deref(), tokenizer)?);
             }
         }
+        let tokens = encoded.values().map(|encoded| encoded.forms[0].ids.len()).min().unwrap_or(0);
+        if tokens < least {
+            return Ok(Examined { tokens, ..Examined::default() });
+        }
         #[cfg(feature = "engine")]
         self.gate(&mut encoded)?;
         let readings: Vec<Vec<Reading<'_>>> = self
@@ -230,14 +252,14 @@ impl Reader {
             .map(|target| readings(target.mark(), &encoded[&target.profile.tokenizer.hash]))
             .collect();
         let most = readings.iter().map(Vec::len).max().unwrap_or(1) as u64;
-        let mut examined = Examined { rows: Vec::new(), shown: Vec::new() };
+        let mut examined = Examined { tokens, ..Examined::default() };
         for (target, readings) in self.targets.iter().zip(&readings) {
             let texts: Vec<Text<'_>> = readings.iter().map(|reading| reading.text).collect();
             let found = target.keys.best_of(&texts, most, target.top)?;
             let encoded = &encoded[&target.profile.tokenizer.hash];
             let read = Read { document, repaired: repaired.as_deref(), target, readings, encoded };
             for (key, detection) in &found.best {
-                if let Some(most) = self.explain {
+                if let Some(most) = explain {
                     let passages: Vec<_> =
                         detection.passages.iter().map(|passage| passage.tokens.clone()).collect();
                     let shown = self.shown(&read, *key, detection)?;
