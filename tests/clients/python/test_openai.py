@@ -43,6 +43,11 @@ def deltas(stream):
     return texts, chunks
 
 
+def counts(usage):
+    """Without the tokens that were not computed again, which depend on what was asked before."""
+    return usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
+
+
 # Models
 
 
@@ -180,7 +185,7 @@ def test_a_stream_is_the_answer_in_pieces(policy, model):
     assert reasons == {choice.index: choice.finish_reason for choice in whole.choices}
     assert chunks[0].choices[0].delta.role == "assistant"
     last = chunks[-1]
-    assert last.choices == [] and last.usage == whole.usage
+    assert last.choices == [] and counts(last.usage) == counts(whole.usage)
     assert [chunk for chunk in chunks[:-1] if chunk.usage] == []
     assert last.watermark == whole.watermark
 
@@ -194,7 +199,7 @@ def test_without_include_usage_a_stream_has_none(model):
 def test_completions_stream_too(model):
     whole = completion("default", model, seed=6)
     texts, chunks = deltas(completion("default", model, seed=6, stream=True, stream_options={"include_usage": True}))
-    assert texts == {0: whole.choices[0].text} and chunks[-1].usage == whole.usage
+    assert texts == {0: whole.choices[0].text} and counts(chunks[-1].usage) == counts(whole.usage)
 
 
 def idle():
