@@ -122,7 +122,7 @@ impl Found {
                 assert!(self.reused.is_none(), "began twice");
                 (self.queued, self.reused) = (Some(queued), Some(reused));
             }
-            Event::Step { index, ids, text, logprobs } => {
+            Event::Step { index, ids, text, logprobs, .. } => {
                 let len = self.pieces.len().max(index + 1);
                 self.pieces.resize_with(len, Default::default);
                 let piece = &mut self.pieces[index];

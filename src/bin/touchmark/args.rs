@@ -2,10 +2,10 @@
 
 #[cfg(feature = "cluster")]
 mod query;
-#[cfg(feature = "serve")]
-mod serve;
 #[cfg(feature = "ledger")]
 mod receipt;
+#[cfg(feature = "serve")]
+mod serve;
 
 use std::path::PathBuf;
 
@@ -19,10 +19,10 @@ use touchmark::profile::import::Tool;
 
 #[cfg(feature = "cluster")]
 pub use query::{Cluster, ClusterAction, ClusterExecutor, Looking, Query, QueryFormat, Sql};
-#[cfg(feature = "serve")]
-pub use serve::{ApiKey, ApiKeyAction, NewApiKey, Policy, Role, Serve};
 #[cfg(feature = "ledger")]
 pub use receipt::{Receipt, ReceiptAction, ReceiptVerify};
+#[cfg(feature = "serve")]
+pub use serve::{ApiKey, ApiKeyAction, NewApiKey, Policy, Role, Serve};
 
 /// Watermark what a language model writes, and find such marks in any text.
 #[derive(Parser)]

@@ -25,10 +25,10 @@ pub mod marks;
 #[cfg(any(feature = "engine", feature = "hub"))]
 pub mod model;
 pub mod profile;
-#[cfg(feature = "serve")]
-pub mod serve;
 #[cfg(feature = "ledger")]
 pub mod receipt;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod sketches;
 #[cfg(feature = "cluster")]
 pub mod sql;
