@@ -33,8 +33,8 @@ pub struct NetSettings {
     pub tls: Option<(PathBuf, PathBuf)>,
 }
 
-/// Answers requests until `stop` comes, then finishes those under way for as long as the grace time; what is left is ended with
-/// `abort` a little before.
+/// Answers requests until `stop` comes, then finishes those under way for as long as the grace time. What is left then is ended with
+/// the reason `abort`, and clients have [`CLOSING`] to take that.
 ///
 /// # Errors
 /// [`io::Error`] when the certificate cannot be read or the listener fails.
@@ -78,11 +78,14 @@ async fn end(
     stop.await;
     app.drain();
     app.log.note("stopping: no more requests are taken, answers under way are finished");
-    handle.graceful_shutdown(Some(grace));
-    // Answers that are not finished by then still get their ends, their receipts and a reason.
-    tokio::time::sleep(grace.mul_f64(0.9)).await;
+    handle.graceful_shutdown(Some(grace + CLOSING));
+    tokio::time::sleep(grace).await;
+    // Those that are not finished still get their ends, their receipts and a reason.
     app.abort();
 }
+
+/// For the last words of answers that were ended.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// Lets in as many connections as allowed, and drops those that do not read.
 #[derive(Clone)]
