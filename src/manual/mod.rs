@@ -12,6 +12,7 @@
 //! - [`performance`]: what reading and marking cost
 //! - [`reports`]: the page that `detect` writes for people
 //! - [`cluster`]: the detector in SQL, on one machine and on many
+//! - [`receipts`]: what is recorded of answers, and which answer a text came from
 //! - [`threat_model`]: what a mark can and cannot prove
 //! - [`formats`]: the PRF's bytes, profiles, key files, rows
 
@@ -24,6 +25,7 @@ pub mod many_keys;
 pub mod models;
 pub mod payloads;
 pub mod performance;
+pub mod receipts;
 pub mod reports;
 pub mod runs;
 pub mod schemes;
