@@ -12,6 +12,7 @@
 //! - [`performance`]: what reading and marking cost
 //! - [`reports`]: the page that `detect` writes for people
 //! - [`cluster`]: the detector in SQL, on one machine and on many
+//! - [`public_detection`]: what a server tells the public of texts, and what can be learned from it
 //! - [`threat_model`]: what a mark can and cannot prove
 //! - [`formats`]: the PRF's bytes, profiles, key files, rows
 
