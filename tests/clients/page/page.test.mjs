@@ -22,10 +22,12 @@ before(async () => {
     executablePath: process.env.TOUCHMARK_CHROMIUM || '/usr/bin/chromium',
     args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking'],
   });
+  const headers = { 'Content-Type': 'application/json', Authorization: `Bearer ${WRITER}` };
+  const models = await (await fetch(`${URL}/v1/models`, { headers })).json();
   const response = await fetch(`${URL}/v1/completions`, {
     method: 'POST',
-    headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${WRITER}` },
-    body: JSON.stringify({ prompt: 'The harbour was quiet when', max_tokens: 320, temperature: 1, seed: 3 }),
+    headers,
+    body: JSON.stringify({ model: models.data[0].id, prompt: 'The harbour was quiet when', max_tokens: 320, temperature: 1, seed: 3 }),
   });
   assert.equal(response.status, 200, await response.clone().text());
   marked = (await response.json()).choices[0].text;
