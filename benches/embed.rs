@@ -10,7 +10,7 @@ use touchmark::tokens::{TokenId, TokenizerHash};
 use touchmark::watermark::{Embedder, Marked, Repeats, Vocabulary, Watermark};
 
 fn step(
-    mark: Option<&mut Embedder<'_>>,
+    mark: Option<&mut Embedder<&Watermark>>,
     output: &[TokenId],
     logits: &[f32],
     sampler: &mut Sampler,

@@ -3,7 +3,10 @@
 //! [`Answer`] is one answer in the making: given a row of logits it chooses the next token. It knows no model, so a
 //! batching server can drive it too. [`generate`] drives many of them over one [`LanguageModel`].
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -45,14 +48,61 @@ pub enum FinishReason {
     Stop,
     /// `max_tokens` or the model's window was reached.
     Length,
+    /// Who ran it ended it, as a server that is shut down.
+    Abort,
+}
+
+/// One token's log-probability.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Logprob {
+    /// The token.
+    pub id: TokenId,
+    /// ln softmax(logits) at this token, at most 0. The logits are the model's own: before penalties, temperature,
+    /// truncation and marks.
+    pub logprob: f32,
+}
+
+/// What the model thought of one step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepLogprobs {
+    /// The token that was chosen.
+    pub chosen: Logprob,
+    /// The most probable tokens, most probable first, the lower id on ties.
+    pub top: Vec<Logprob>,
+}
+
+/// Most tokens of a step whose log-probabilities can be had: OpenAI's limit.
+pub const MOST_LOGPROBS: usize = 20;
+
+/// What an answer reads: of somebody who outlives it, or shared.
+enum Held<'a, T: ?Sized> {
+    Borrowed(&'a T),
+    Shared(Arc<T>),
+}
+
+impl<T: ?Sized> Deref for Held<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match self {
+            Self::Borrowed(it) => it,
+            Self::Shared(it) => it,
+        }
+    }
+}
+
+impl Borrow<Watermark> for Held<'_, Watermark> {
+    fn borrow(&self) -> &Watermark {
+        self
+    }
 }
 
 /// Text as it grows, cut at stop texts.
 ///
 /// Holds back bytes that do not yet make a character, and text that may turn out to be the beginning of a stop text.
 struct TextStream<'a> {
-    tokenizer: &'a dyn Tokenize,
-    stop: &'a [String],
+    tokenizer: Held<'a, dyn Tokenize + 'a>,
+    stop: Vec<String>,
     ids: Vec<TokenId>,
     /// Ids before this are final in `text`.
     settled: usize,
@@ -64,10 +114,10 @@ struct TextStream<'a> {
 }
 
 impl<'a> TextStream<'a> {
-    fn new(tokenizer: &'a dyn Tokenize, stop: &'a [String]) -> Self {
+    fn new(tokenizer: Held<'a, dyn Tokenize + 'a>, stop: &[String]) -> Self {
         Self {
             tokenizer,
-            stop,
+            stop: stop.iter().filter(|stop| !stop.is_empty()).cloned().collect(),
             ids: Vec::new(),
             settled: 0,
             anchor: 0,
@@ -102,8 +152,8 @@ impl<'a> TextStream<'a> {
     }
 
     fn cut(&mut self) -> bool {
-        let stop = self.stop.iter().filter(|stop| !stop.is_empty());
-        let found = stop.filter_map(|stop| self.text[self.emitted..].find(stop.as_str())).min();
+        let found = self.stop.iter();
+        let found = found.filter_map(|stop| self.text[self.emitted..].find(stop.as_str())).min();
         if let Some(at) = found {
             self.text.truncate(self.emitted + at);
         }
@@ -141,16 +191,39 @@ impl<'a> TextStream<'a> {
 }
 
 /// One answer in the making.
+///
+/// All that it changes is its own: the sampler's generator, what the mark remembers, the text. Marks and tokenizers,
+/// which it shares with others, are read only.
 pub struct Answer<'a> {
-    request: &'a Request,
+    request: Held<'a, Request>,
     sampler: Sampler,
-    embedder: Option<Embedder<'a>>,
+    embedder: Option<Embedder<Held<'a, Watermark>>>,
     text: TextStream<'a>,
-    ends: &'a Ends,
+    ends: Held<'a, Ends>,
     output: Vec<TokenId>,
     marked: usize,
     unmarked: BTreeMap<Unmarked, usize>,
+    /// How many log-probabilities of each step are wanted, beside that of the token chosen.
+    top: Option<usize>,
+    logprobs: Vec<StepLogprobs>,
     finish: Option<FinishReason>,
+}
+
+impl Answer<'static> {
+    /// Begins an answer that holds what it reads, for whoever cannot say which lives longer.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn owned(
+        request: Request,
+        watermark: Option<Arc<Watermark>>,
+        tokenizer: Arc<dyn Tokenize>,
+        ends: Arc<Ends>,
+    ) -> Result<Self, GenerateError> {
+        let request = Held::Shared(Arc::new(request));
+        let watermark = watermark.map(Held::Shared);
+        Self::begin(request, watermark, Held::Shared(tokenizer), Held::Shared(ends))
+    }
 }
 
 impl<'a> Answer<'a> {
@@ -164,6 +237,16 @@ impl<'a> Answer<'a> {
         tokenizer: &'a dyn Tokenize,
         ends: &'a Ends,
     ) -> Result<Self, GenerateError> {
+        let (request, watermark) = (Held::Borrowed(request), watermark.map(Held::Borrowed));
+        Self::begin(request, watermark, Held::Borrowed(tokenizer), Held::Borrowed(ends))
+    }
+
+    fn begin(
+        request: Held<'a, Request>,
+        watermark: Option<Held<'a, Watermark>>,
+        tokenizer: Held<'a, dyn Tokenize + 'a>,
+        ends: Held<'a, Ends>,
+    ) -> Result<Self, GenerateError> {
         if request.prompt.is_empty() {
             return Err(GenerateError::EmptyPrompt);
         }
@@ -171,14 +254,16 @@ impl<'a> Answer<'a> {
             return Err(GenerateError::NoTokens);
         }
         Ok(Self {
-            request,
             sampler: Sampler::new(request.sampling, request.stream)?,
-            embedder: watermark.map(|mark| mark.embedder(&request.prompt)),
+            embedder: watermark.map(|mark| Embedder::new(mark, &request.prompt)),
             text: TextStream::new(tokenizer, &request.stop),
+            request,
             ends,
             output: Vec::new(),
             marked: 0,
             unmarked: BTreeMap::new(),
+            top: None,
+            logprobs: Vec::new(),
             finish: None,
         })
     }
@@ -190,6 +275,17 @@ impl<'a> Answer<'a> {
     pub fn with_message(self, message: u64) -> Result<Self, GenerateError> {
         let embedder = self.embedder.ok_or(SpecError::CarriesNoMessage)?;
         Ok(Self { embedder: Some(embedder.with_message(message)?), ..self })
+    }
+
+    /// The same, noting the log-probabilities of the tokens chosen and of the `top` most probable ones of each step.
+    ///
+    /// # Errors
+    /// [`GenerateError::Logprobs`] for more than [`MOST_LOGPROBS`].
+    pub fn with_logprobs(self, top: usize) -> Result<Self, GenerateError> {
+        if top > MOST_LOGPROBS {
+            return Err(GenerateError::Logprobs { wanted: top });
+        }
+        Ok(Self { top: Some(top), ..self })
     }
 
     /// Chooses the next token from the model's logits and says whether the answer goes on.
@@ -204,14 +300,17 @@ impl<'a> Answer<'a> {
         self.check_numbers(logits)?;
         candidates.load(logits);
         let entropy = self.needs_entropy().then(|| crate::sampling::entropy(logits));
+        let top = self.top.map(|top| candidates.highest(top).to_vec());
         let token = self.choose(candidates, entropy);
+        self.logprobs.extend(top.map(|top| step_logprobs(logits, token, &top)));
         self.append(token)
     }
 
     /// How many of the highest logits will mostly do for [`advance_by_highest`](Self::advance_by_highest); `None` when
     /// the choice needs them all.
     pub fn enough(&self) -> Option<usize> {
-        let decisive = self.sampler.decisive().filter(|_| !self.needs_entropy())?;
+        let by_few = !self.needs_entropy() && self.top.is_none();
+        let decisive = self.sampler.decisive().filter(|_| by_few)?;
         // A mark on raw logits lifts tokens from below; the further down one looks, the surer are the highest.
         let looked_at = if self.rise() > 0.0 { (16 * decisive).max(LOOKED_AT) } else { decisive };
         Some(looked_at + self.ends.never.len())
@@ -282,6 +381,14 @@ impl<'a> Answer<'a> {
         if full && self.finish.is_none() { self.end(FinishReason::Length) } else { Ok(()) }
     }
 
+    /// Ends an answer that is not finished.
+    ///
+    /// # Errors
+    /// [`GenerateError::Tokenize`] when the tokenizer cannot decode what was held back.
+    pub fn abort(&mut self) -> Result<(), GenerateError> {
+        if self.finish.is_none() { self.end(FinishReason::Abort) } else { Ok(()) }
+    }
+
     fn end(&mut self, reason: FinishReason) -> Result<(), GenerateError> {
         self.finish = Some(reason);
         Ok(self.text.finish()?)
@@ -289,8 +396,7 @@ impl<'a> Answer<'a> {
 
     fn choose(&mut self, candidates: &mut Candidates, entropy: Option<f64>) -> TokenId {
         candidates.forbid(&self.ends.never);
-        let text = self.request.prompt.iter().chain(&self.output).copied();
-        self.sampler.penalise(text, candidates);
+        self.sampler.penalise(&self.request.prompt, &self.output, candidates);
         let early = self.mark_at(Stage::RawLogits, candidates, entropy);
         if let Pick::Token(token) = early {
             return token;
@@ -324,6 +430,31 @@ impl<'a> Answer<'a> {
         self.text.take()
     }
 
+    /// The rest of the text of a finished answer.
+    pub fn take_rest(&mut self) -> String {
+        self.text.rest()
+    }
+
+    /// Why it ended; `None` while it goes on.
+    pub fn finish_reason(&self) -> Option<FinishReason> {
+        self.finish
+    }
+
+    /// Number of steps so far that carry the mark.
+    pub fn marked(&self) -> usize {
+        self.marked
+    }
+
+    /// The ids chosen so far.
+    pub fn ids(&self) -> &[TokenId] {
+        &self.output
+    }
+
+    /// The log-probabilities of the steps so far; none unless they are wanted.
+    pub fn logprobs(&self) -> &[StepLogprobs] {
+        &self.logprobs
+    }
+
     /// The finished answer.
     pub fn into_output(self) -> Output {
         Output {
@@ -331,9 +462,21 @@ impl<'a> Answer<'a> {
             ids: self.output,
             marked: self.marked,
             unmarked: self.unmarked,
+            logprobs: self.logprobs,
             finish_reason: self.finish.unwrap_or(FinishReason::Length),
         }
     }
+}
+
+/// The log-probabilities of a chosen token and of the tokens `top`.
+fn step_logprobs(logits: &[f32], chosen: TokenId, top: &[TokenId]) -> StepLogprobs {
+    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let total: f64 = logits.iter().map(|logit| f64::from((logit - highest).exp())).sum();
+    let of = |id: TokenId| {
+        let logit = logits.get(id as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        Logprob { id, logprob: (f64::from(logit - highest) - total.ln()) as f32 }
+    };
+    StepLogprobs { chosen: of(chosen), top: top.iter().copied().map(of).collect() }
 }
 
 /// A finished answer.
@@ -347,6 +490,9 @@ pub struct Output {
     pub marked: usize,
     /// Number of steps that do not, by reason.
     pub unmarked: BTreeMap<Unmarked, usize>,
+    /// What the model thought of every step; empty unless that was wanted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logprobs: Vec<StepLogprobs>,
     /// Why it ended.
     pub finish_reason: FinishReason,
 }
@@ -406,7 +552,7 @@ fn drive<'a>(
             if running[at].answer.finish.is_some() {
                 let mut finished = running.swap_remove(at);
                 model.close(finished.seq);
-                progress(finished.index, &finished.answer.text.rest());
+                progress(finished.index, &finished.answer.take_rest());
                 if done(finished.index, finished.answer.into_output()).is_break() {
                     return Ok(());
                 }
@@ -481,6 +627,12 @@ pub enum GenerateError {
     /// Nothing was asked for.
     #[error("max_tokens is 0; ask for at least one token")]
     NoTokens,
+    /// More log-probabilities than can be had.
+    #[error("{wanted} log-probabilities a token are asked for; ask for at most {MOST_LOGPROBS}")]
+    Logprobs {
+        /// What was asked for.
+        wanted: usize,
+    },
     /// The model gave logits that are not numbers.
     #[error(
         "the model gave logits that are not finite numbers at position {position}; its weights may be damaged"
@@ -542,7 +694,7 @@ mod tests {
     /// What is handed out while `text` comes in byte by byte, in pieces, and what the whole text is.
     fn stream(text: &[u8], stop: &[&str]) -> (Vec<String>, String, bool) {
         let stop: Vec<String> = stop.iter().map(ToString::to_string).collect();
-        let mut stream = TextStream::new(&Bytes, &stop);
+        let mut stream = TextStream::new(Held::Borrowed(&Bytes), &stop);
         let (mut pieces, mut stopped) = (Vec::new(), false);
         for &byte in text {
             stopped = stream.push(TokenId::from(byte)).unwrap();
@@ -591,29 +743,57 @@ mod tests {
         Request { prompt, max_tokens, sampling: Sampling::default(), stream: 0, stop: Vec::new() }
     }
 
+    fn begin(request: Request, ends: Ends) -> Result<Answer<'static>, GenerateError> {
+        Answer::owned(request, None, Arc::new(Bytes), Arc::new(ends))
+    }
+
     #[test]
     fn nonsense_is_refused() {
-        let ends = Ends::default();
-        let begin = |request: &Request| Answer::new(request, None, &Bytes, &ends).err();
-        assert!(matches!(begin(&request(vec![], 5)), Some(GenerateError::EmptyPrompt)));
-        assert!(matches!(begin(&request(vec![1], 0)), Some(GenerateError::NoTokens)));
-        let good = request(vec![1], 5);
-        let mut answer = Answer::new(&good, None, &Bytes, &ends).unwrap();
+        let refused = |request: Request| begin(request, Ends::default()).err();
+        assert!(matches!(refused(request(vec![], 5)), Some(GenerateError::EmptyPrompt)));
+        assert!(matches!(refused(request(vec![1], 0)), Some(GenerateError::NoTokens)));
+        let mut answer = begin(request(vec![1], 5), Ends::default()).unwrap();
         for bad in [f32::NAN, f32::INFINITY] {
-            let refused = answer.advance(&[0.0, bad, 1.0], &mut Candidates::default());
-            assert!(matches!(refused, Err(GenerateError::Logits { position: 1 })));
+            let found = answer.advance(&[0.0, bad, 1.0], &mut Candidates::default());
+            assert!(matches!(found, Err(GenerateError::Logits { position: 1 })));
         }
     }
 
     #[test]
     fn answers_end_at_their_end_ids_and_never_choose_forbidden_ones() {
         let ends = Ends { end: vec![1], never: vec![2] };
-        let request = request(vec![0], 5);
-        let mut answer = Answer::new(&request, None, &Bytes, &ends).unwrap();
+        let mut answer = begin(request(vec![0], 5), ends).unwrap();
         let next = answer.advance(&[-50.0, 40.0, 90.0, -50.0], &mut Candidates::default()).unwrap();
         assert_eq!(next, None);
         let output = answer.into_output();
         assert_eq!((output.ids, output.text.as_str()), (vec![1], ""));
         assert_eq!(output.finish_reason, FinishReason::Stop);
+    }
+
+    #[test]
+    fn log_probabilities_are_the_models_own() {
+        let logits = [1.0_f32, 3.0, f32::NEG_INFINITY, 3.0, -2.0];
+        let total: f64 = logits.iter().map(|&logit| f64::from(logit).exp()).sum();
+        let logprob = |id: TokenId| (f64::from(logits[id as usize]) - total.ln()) as f32;
+        // Greedy, and forbidden: what is reported is what the model said before.
+        let sampling = Sampling { temperature: 0.0, frequency_penalty: 2.0, ..Sampling::default() };
+        let request = Request { sampling, ..request(vec![0], 2) };
+        let ends = Ends { end: Vec::new(), never: vec![1] };
+        let mut answer = begin(request, ends).unwrap().with_logprobs(3).unwrap();
+        assert_eq!(answer.enough(), None);
+        let mut candidates = Candidates::default();
+        assert_eq!(answer.advance(&logits, &mut candidates).unwrap(), Some(3));
+        assert_eq!(answer.advance(&logits, &mut candidates).unwrap(), None);
+        let steps = answer.into_output().logprobs;
+        assert_eq!(steps.iter().map(|step| step.chosen.id).collect::<Vec<_>>(), [3, 0]);
+        for step in steps {
+            let top: Vec<TokenId> = step.top.iter().map(|entry| entry.id).collect();
+            assert_eq!(top, [1, 3, 0]);
+            for entry in step.top.iter().chain([&step.chosen]) {
+                assert!((entry.logprob - logprob(entry.id)).abs() < 1e-6, "{entry:?}");
+            }
+        }
+        let plain = begin(super::tests::request(vec![0], 2), Ends::default()).unwrap();
+        assert!(matches!(plain.with_logprobs(21), Err(GenerateError::Logprobs { wanted: 21 })));
     }
 }

@@ -74,6 +74,15 @@ pub trait LanguageModel: Send {
     /// Greatest length a sequence may reach.
     fn max_positions(&self) -> usize;
 
+    /// Bytes of memory that one position of one sequence takes.
+    fn bytes_per_position(&self) -> u64;
+
+    /// Positions for which a sequence that reached `len` ids takes memory: `len`, or more where memory is had in larger
+    /// pieces. Never falls as `len` grows. Memory set aside for later growth does not count.
+    fn room(&self, len: usize) -> usize {
+        len
+    }
+
     /// Opens an empty sequence.
     ///
     /// # Errors
@@ -86,7 +95,7 @@ pub trait LanguageModel: Send {
     /// [`LmError::UnknownSequence`], [`LmError::BeyondEnd`] when `len` exceeds the sequence.
     fn fork(&mut self, seq: SeqId, len: usize) -> Result<SeqId, LmError>;
 
-    /// Cuts a sequence back to its first `len` ids.
+    /// Cuts a sequence back to its first `len` ids. It need not give memory back.
     ///
     /// # Errors
     /// [`LmError::UnknownSequence`], [`LmError::BeyondEnd`] when `len` exceeds the sequence.

@@ -1,6 +1,6 @@
 //! From a row of logits to a token: candidates, warpers and the sampler, on plain slices.
 //!
-//! Order of one step, the same as in transformers and vLLM: repetition penalty, marks on raw logits, temperature, top-k,
+//! Order of one step, the same as in transformers and vLLM: penalties, marks on raw logits, temperature, top-k,
 //! top-p, min-p, marks after truncation, choice. The sampler's own generator has nothing to do with watermark keys.
 //!
 //! Called by `generate` and, for the part a mark edits, by `schemes`. Never knows what a mark is.
@@ -26,6 +26,11 @@ pub struct Sampling {
     /// Logits of ids already in the text are divided by this if positive and multiplied if negative (Keskar et al. 2019,
     /// section 4.1); 1 changes nothing.
     pub repetition_penalty: f32,
+    /// Subtracted from a logit for every time that its token was chosen in this answer, in [−2, 2]; 0 changes nothing
+    /// (OpenAI's parameter: logit − count · frequency − [count > 0] · presence).
+    pub frequency_penalty: f32,
+    /// Subtracted once from the logits of tokens that were chosen in this answer, in [−2, 2]; 0 changes nothing.
+    pub presence_penalty: f32,
     /// Seed of the choice.
     pub seed: u64,
 }
@@ -38,6 +43,8 @@ impl Default for Sampling {
             top_p: 1.0,
             min_p: 0.0,
             repetition_penalty: 1.0,
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
             seed: 0,
         }
     }
@@ -67,7 +74,20 @@ impl Sampling {
         range("top_p", top_p, top_p > 0.0 && top_p <= 1.0, "above 0 and at most 1")?;
         range("min_p", min_p, (0.0..1.0).contains(&min_p), "at least 0 and below 1")?;
         let penalty = repetition_penalty > 0.0 && repetition_penalty.is_finite();
-        range("repetition_penalty", repetition_penalty, penalty, "a number above 0")
+        range("repetition_penalty", repetition_penalty, penalty, "a number above 0")?;
+        let subtracted = [
+            ("frequency_penalty", self.frequency_penalty),
+            ("presence_penalty", self.presence_penalty),
+        ];
+        subtracted.into_iter().try_for_each(|(name, got)| {
+            range(name, got, (-2.0..=2.0).contains(&got), "at least -2 and at most 2")
+        })
+    }
+
+    /// Whether what was written before changes the logits.
+    fn penalises(&self) -> bool {
+        let Self { repetition_penalty, frequency_penalty, presence_penalty, .. } = *self;
+        repetition_penalty != 1.0 || frequency_penalty != 0.0 || presence_penalty != 0.0
     }
 }
 
@@ -284,9 +304,8 @@ impl Sampler {
 
     /// How many of the highest logits decide the choice when nothing else changes them; `None` for all.
     pub fn decisive(&self) -> Option<usize> {
-        let Sampling { top_k, repetition_penalty, .. } = self.sampling;
-        let decisive = if self.sampling.is_greedy() { 1 } else { top_k };
-        (decisive > 0 && repetition_penalty == 1.0).then_some(decisive)
+        let decisive = if self.sampling.is_greedy() { 1 } else { self.sampling.top_k };
+        (decisive > 0 && !self.sampling.penalises()).then_some(decisive)
     }
 
     /// The parameters.
@@ -299,19 +318,35 @@ impl Sampler {
         &mut self.noise
     }
 
-    /// Applies the repetition penalty for the ids of `text`, each once.
-    pub fn penalise(&self, text: impl IntoIterator<Item = TokenId>, candidates: &mut Candidates) {
-        let penalty = self.sampling.repetition_penalty;
-        if penalty == 1.0 {
+    /// Applies the repetition penalty for the ids of prompt and output, each once, then the frequency and presence
+    /// penalties for those of the output. The candidates must be dense.
+    pub fn penalise(&self, prompt: &[TokenId], output: &[TokenId], candidates: &mut Candidates) {
+        if !self.sampling.penalises() {
             return;
         }
-        let mut ids: Vec<TokenId> = text.into_iter().collect();
-        ids.sort_unstable();
-        ids.dedup();
+        let Sampling { repetition_penalty, frequency_penalty, presence_penalty, .. } =
+            self.sampling;
         let logits = candidates.logits_mut();
-        for id in ids {
-            if let Some(logit) = logits.get_mut(id as usize) {
-                *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+        if repetition_penalty != 1.0 {
+            let mut ids = [prompt, output].concat();
+            ids.sort_unstable();
+            ids.dedup();
+            for id in ids {
+                if let Some(logit) = logits.get_mut(id as usize) {
+                    let raised = *logit > 0.0;
+                    *logit = if raised {
+                        *logit / repetition_penalty
+                    } else {
+                        *logit * repetition_penalty
+                    };
+                }
+            }
+        }
+        let mut chosen = output.to_vec();
+        chosen.sort_unstable();
+        for same in chosen.chunk_by(|a, b| a == b) {
+            if let Some(logit) = logits.get_mut(same[0] as usize) {
+                *logit -= same.len() as f32 * frequency_penalty + presence_penalty;
             }
         }
     }
@@ -459,6 +494,30 @@ mod tests {
             prop_assert!(got.len().abs_diff(enough.count()) <= usize::from(got.len() > 1));
         }
 
+        /// The penalties are their definition, in the order repetition, then OpenAI's.
+        #[test]
+        fn penalties_are_their_definition(
+            logits in prop::collection::vec(-9.0_f32..9.0, 12),
+            prompt in prop::collection::vec(0_u32..12, 0..8),
+            output in prop::collection::vec(0_u32..12, 0..30),
+            (frequency, presence, repetition) in (-2.0_f32..=2.0, -2.0_f32..=2.0, prop::sample::select(vec![0.8_f32, 1.0, 1.7])),
+        ) {
+            let sampling = Sampling { frequency_penalty: frequency, presence_penalty: presence, repetition_penalty: repetition, ..Sampling::default() };
+            let sampler = Sampler::new(sampling, 0).unwrap();
+            prop_assert_eq!(Sampler::new(Sampling { top_k: 3, ..sampling }, 0).unwrap().decisive(), None);
+            let mut candidates = Candidates::default();
+            candidates.load(&logits);
+            sampler.penalise(&prompt, &output, &mut candidates);
+            for (id, (got, &logit)) in (0..).zip(candidates.logits().iter().zip(&logits)) {
+                let count = output.iter().filter(|&&chosen| chosen == id).count() as f32;
+                let repeated = count > 0.0 || prompt.contains(&id);
+                let factor = if logit > 0.0 { 1.0 / repetition } else { repetition };
+                let wanted = if repeated { logit * factor } else { logit };
+                let wanted = wanted - count * frequency - if count > 0.0 { presence } else { 0.0 };
+                prop_assert!((got - wanted).abs() < 1e-4, "{id}: {got}, not {wanted}");
+            }
+        }
+
         /// The choice never leaves the support, greedy or not.
         #[test]
         fn choices_stay_in_the_support(mut logits in prop::collection::vec(-5.0_f32..5.0, 2..50), seed in any::<u64>(), out in 0_usize..50) {
@@ -503,7 +562,7 @@ mod tests {
             Sampler::new(Sampling { repetition_penalty: 2.0, ..Sampling::default() }, 0).unwrap();
         let mut candidates = Candidates::default();
         candidates.load(&[4.0, -4.0, 1.0]);
-        sampler.penalise([0, 1, 1], &mut candidates);
+        sampler.penalise(&[0, 1], &[1], &mut candidates);
         assert_eq!(candidates.logits(), [2.0, -8.0, 1.0]);
     }
 
@@ -516,6 +575,9 @@ mod tests {
             Sampling { top_p: 1.1, ..Sampling::default() },
             Sampling { min_p: 1.0, ..Sampling::default() },
             Sampling { repetition_penalty: 0.0, ..Sampling::default() },
+            Sampling { frequency_penalty: 2.1, ..Sampling::default() },
+            Sampling { frequency_penalty: f32::NAN, ..Sampling::default() },
+            Sampling { presence_penalty: -2.1, ..Sampling::default() },
         ];
         assert!(bad.iter().all(|sampling| sampling.check().is_err()));
         assert!(Sampling::default().check().is_ok());

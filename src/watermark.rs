@@ -5,6 +5,7 @@
 
 mod many_keys;
 
+use std::borrow::Borrow;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -15,7 +16,7 @@ use crate::keys::Key;
 use crate::prf::{Draw, Prf, PrfVariant, Purpose, SeedId, Seeding, Start};
 use crate::sampling::{Candidates, Noise};
 use crate::schemes::{
-    Judgement, Memory, Noted, Null, Payload, Pick, Sequence, Spec, SpecError, Stage,
+    Judgement, Memory, Noted, Null, Payload, Pick, Scheme, Sequence, Spec, SpecError, Stage,
 };
 use crate::tokens::{TokenId, TokenizerHash};
 
@@ -97,6 +98,11 @@ impl Watermark {
         &self.spec
     }
 
+    /// V.
+    pub fn vocab_size(&self) -> u32 {
+        self.vocab_size
+    }
+
     /// The law of one token's evidence under the null.
     pub fn null(&self) -> &Null {
         &self.null
@@ -107,19 +113,9 @@ impl Watermark {
         self.prf.starts()
     }
 
-    /// Fresh state for marking one answer to a prompt; of a mark that carries messages, with message 0.
-    pub fn embedder(&self, prompt: &[TokenId]) -> Embedder<'_> {
-        let history = self.prf.lead(Start::Answer { prompt });
-        let mut seen = Marking::new(self.repeats, self.spec.scheme().memory());
-        let mut turns = Vec::new();
-        if self.repeats == Repeats::AllTurns {
-            for end in 0..prompt.len() {
-                seen.note(self.prf.at(&prompt[..end]));
-            }
-            let width = self.prf.seeding().width();
-            turns.extend_from_slice(&prompt[prompt.len().saturating_sub(width)..]);
-        }
-        Embedder { watermark: self, message: 0, seen, lead: history.len(), history, turns }
+    /// [`Embedder::new`] for a mark that outlives the answer.
+    pub fn embedder(&self, prompt: &[TokenId]) -> Embedder<&Self> {
+        Embedder::new(self, prompt)
     }
 
     /// k, the length of the messages that the mark carries, if it carries any of the caller's choice.
@@ -337,10 +333,11 @@ pub struct Pair {
     pub recurs: bool,
 }
 
-/// Marks one answer, step by step.
+/// Marks one answer, step by step. `W` is a reference to the mark, or a shared pointer where nobody can say which lives
+/// longer.
 #[derive(Debug)]
-pub struct Embedder<'a> {
-    watermark: &'a Watermark,
+pub struct Embedder<W> {
+    watermark: W,
     message: u64,
     seen: Marking,
     /// What draws may read: the lead, then the answer so far.
@@ -350,32 +347,51 @@ pub struct Embedder<'a> {
     turns: Vec<TokenId>,
 }
 
-impl Embedder<'_> {
+impl<W: Borrow<Watermark>> Embedder<W> {
+    /// Fresh state for marking one answer to a prompt; of a mark that carries messages, with message 0.
+    pub fn new(watermark: W, prompt: &[TokenId]) -> Self {
+        let Watermark { prf, spec, repeats, .. } = watermark.borrow();
+        let history = prf.lead(Start::Answer { prompt });
+        let mut seen = Marking::new(*repeats, spec.scheme().memory());
+        let mut turns = Vec::new();
+        if *repeats == Repeats::AllTurns {
+            for end in 0..prompt.len() {
+                seen.note(prf.at(&prompt[..end]));
+            }
+            turns.extend_from_slice(&prompt[prompt.len().saturating_sub(prf.seeding().width())..]);
+        }
+        Self { watermark, message: 0, seen, lead: history.len(), history, turns }
+    }
+
+    fn scheme(&self) -> &dyn Scheme {
+        self.watermark.borrow().spec.scheme()
+    }
+
     /// The same, carrying a message instead of message 0.
     ///
     /// # Errors
     /// [`SpecError::CarriesNoMessage`], or [`SpecError::LongMessage`] for one that does not fit.
     pub fn with_message(self, message: u64) -> Result<Self, SpecError> {
-        self.watermark.payload_for(message)?;
+        self.watermark.borrow().payload_for(message)?;
         Ok(Self { message, ..self })
     }
 
     /// Where in a step [`mark`](Self::mark) is to be called.
     pub fn stage(&self) -> Stage {
-        self.watermark.spec.scheme().stage()
+        self.scheme().stage()
     }
 
     /// The most by which [`mark`](Self::mark) raises a logit before truncation.
     pub fn greatest_rise(&self) -> f32 {
         match self.stage() {
-            Stage::RawLogits => self.watermark.spec.scheme().greatest_rise(),
+            Stage::RawLogits => self.scheme().greatest_rise(),
             Stage::AfterTruncation => 0.0,
         }
     }
 
     /// Whether [`mark`](Self::mark) wants the entropy of the model's distribution.
     pub fn needs_entropy(&self) -> bool {
-        self.watermark.spec.scheme().entropy_floor().is_some()
+        self.scheme().entropy_floor().is_some()
     }
 
     /// Marks the step after `output`, the answer so far. `entropy` is that of the model's distribution, in nats, when
@@ -391,8 +407,9 @@ impl Embedder<'_> {
         if self.reaches_back(output) {
             return Marked::No(Unmarked::Start);
         }
-        let (scheme, start) = (self.watermark.spec.scheme(), Start::Answer { prompt: &[] });
-        let Some(draw) = self.watermark.prf.at_start(&self.history, start) else {
+        let Watermark { prf, spec, .. } = self.watermark.borrow();
+        let (scheme, start) = (spec.scheme(), Start::Answer { prompt: &[] });
+        let Some(draw) = prf.at_start(&self.history, start) else {
             return Marked::No(Unmarked::Start);
         };
         // In the scorer's order: it gates first, and cannot see that there was no choice.
@@ -417,9 +434,8 @@ impl Embedder<'_> {
 
     /// Whether the context of the step after `output` would reach into the prompt, where that counts as used.
     fn reaches_back(&mut self, output: &[TokenId]) -> bool {
-        let prf = &self.watermark.prf;
-        let reaches =
-            self.watermark.repeats == Repeats::AllTurns && output.len() < prf.seeding().width();
+        let Watermark { prf, repeats, .. } = self.watermark.borrow();
+        let reaches = *repeats == Repeats::AllTurns && output.len() < prf.seeding().width();
         if reaches {
             self.seen.note(prf.at(&[&self.turns, output].concat()));
         }

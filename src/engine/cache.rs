@@ -93,6 +93,17 @@ impl Sequence {
         }
     }
 
+    /// Bytes of one position: a key and a value of every head, the value in whole panels.
+    pub(super) fn bytes(config: &Config) -> u64 {
+        let lanes = config.head_dim + config.head_dim.next_multiple_of(PANEL);
+        (size_of::<f32>() * config.layers.len() * config.kv_heads * lanes) as u64
+    }
+
+    /// Positions that `len` take: keys are in whole panels.
+    pub(super) fn room(len: usize) -> usize {
+        len.next_multiple_of(PANEL)
+    }
+
     /// Makes room for `len` positions, so that writing them cannot fail.
     pub(super) fn reserve(&mut self, len: usize) -> Result<(), EngineError> {
         let bytes = 2 * size_of::<f32>() * len * self.heads.len() * self.head_dim;

@@ -68,6 +68,14 @@ impl LanguageModel for Decoder {
         self.model.config.max_positions
     }
 
+    fn bytes_per_position(&self) -> u64 {
+        Sequence::bytes(&self.model.config)
+    }
+
+    fn room(&self, len: usize) -> usize {
+        Sequence::room(len)
+    }
+
     fn open(&mut self) -> Result<SeqId, LmError> {
         let sequence = Sequence::new(&self.model.config);
         Ok(self.sequences.insert(sequence))

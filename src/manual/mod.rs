@@ -11,6 +11,7 @@
 //! - [`runs`]: large runs: forms of output, ranks, going on after an end
 //! - [`performance`]: what reading and marking cost
 //! - [`reports`]: the page that `detect` writes for people
+//! - [`serving`]: the server: policies, roles, keys in turn, how it is run
 //! - [`cluster`]: the detector in SQL, on one machine and on many
 //! - [`public_detection`]: what a server tells the public of texts, and what can be learned from it
 //! - [`threat_model`]: what a mark can and cannot prove
@@ -29,5 +30,6 @@ pub mod public_detection;
 pub mod reports;
 pub mod runs;
 pub mod schemes;
+pub mod serving;
 pub mod statistics;
 pub mod threat_model;

@@ -271,7 +271,7 @@ impl Store {
 
 /// Refuses a file or folder that anyone but its owner can read or change.
 #[cfg(unix)]
-fn check_mode(path: &Path, wanted: u32) -> Result<(), StoreError> {
+pub(super) fn check_mode(path: &Path, wanted: u32) -> Result<(), StoreError> {
     use std::os::unix::fs::PermissionsExt;
     let metadata = std::fs::metadata(path)
         .map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
@@ -285,6 +285,6 @@ fn check_mode(path: &Path, wanted: u32) -> Result<(), StoreError> {
 
 /// Other systems keep a user's folders to the user.
 #[cfg(not(unix))]
-fn check_mode(_: &Path, _: u32) -> Result<(), StoreError> {
+pub(super) fn check_mode(_: &Path, _: u32) -> Result<(), StoreError> {
     Ok(())
 }

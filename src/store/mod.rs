@@ -4,11 +4,15 @@
 //! <home>/keys/<key id>.toml          one secret each; files 0600 in a 0700 folder, looser ones are refused
 //! <home>/profiles/<profile id>.toml  public
 //! <home>/tokenizers/<hash>.json      public; what profiles pin, so that detection always finds the right one
+//! <home>/ledger/receipts.sqlite      receipts of answers; 0600 in a 0700 folder, looser ones are refused
+//! <home>/ledger-keys/<ledger>.toml   secrets of a ledger; likewise
 //! ```
 //!
 //! Files are written whole or not at all: to a temporary file beside, flushed, then renamed.
 
 mod keyring;
+#[cfg(feature = "ledger")]
+pub mod ledger;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -310,6 +314,45 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// No ledger.
+    #[error("there is no ledger {}; `touchmark serve` makes one, or name another with --ledger", path.display())]
+    NoLedger {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that is no ledger.
+    #[error("{} is not a ledger of receipts; name another file", path.display())]
+    NotLedger {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A ledger that a newer program made.
+    #[error("{} is a ledger of version {got}, and this program reads version {known}; use a newer one", path.display())]
+    NewerLedger {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        got: i64,
+        /// The version known here.
+        known: i64,
+    },
+    /// Another process writes it.
+    #[error("the ledger {} is written by another process; end that first, or ask it", path.display())]
+    LedgerInUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A ledger's secrets are not there, or are not its own.
+    #[error("{} does not hold the secrets of the ledger {}; restore it, or give the home folder that it is in", path.display(), ledger.display())]
+    LedgerSecrets {
+        /// Where they should be.
+        path: PathBuf,
+        /// The ledger's file.
+        ledger: PathBuf,
+    },
+    /// A ledger.
+    #[error(transparent)]
+    Ledger(#[from] crate::provenance::LedgerError),
     /// A key.
     #[error(transparent)]
     Key(#[from] KeyError),

@@ -87,6 +87,25 @@ fn fewer_rows_have_the_q_values_of_all() {
     );
 }
 
+/// Attributes of several tenants stand side by side, each with the number of its row.
+#[test]
+fn attributes_say_whose_they_are() {
+    let home = marked();
+    home.write("three.txt", "tenant-76\ntenant-77\ntenant-78\n");
+    let common = ["detect", "t.txt", "--profile", "house", "--tenants", "three.txt"];
+    let out = home.ok(&[&common[..], &["--attributes", "att", "--format", "jsonl"]].concat());
+    let file = std::fs::read_to_string(home.path("att/t.txt.jsonl")).unwrap();
+    let attributes = &rows(&file)[0]["attributes"];
+    let said = rows(&out);
+    assert_eq!(said.len(), 3);
+    for row in said {
+        let key = row["key_id"].as_str().unwrap();
+        let name = format!("touchmark__house__{key}__log10_p");
+        assert_eq!(attributes[&name][0][2], row["log10_p_corrected"], "{attributes}");
+    }
+    assert_eq!(attributes.as_object().unwrap().len(), 6);
+}
+
 #[test]
 fn answers_say_whose_they_are() {
     let home = marked();

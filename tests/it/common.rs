@@ -1,9 +1,12 @@
 //! What several tests need: keys, a model and a tokenizer that need no files, human text.
 
 use std::convert::Infallible;
+use std::ops::ControlFlow;
 
+use touchmark::generate::{Answer, Ends, Request, generate};
 use touchmark::keys::Key;
 use touchmark::lm::{Chunk, LanguageModel, LmError, LogitSink, SeqId, Want};
+use touchmark::sampling::Sampling;
 use touchmark::schemes::Spec;
 use touchmark::tokens::{Encoding, TokenId, Tokenize, TokenizeError, TokenizerHash};
 use touchmark::watermark::{Repeats, Vocabulary, Watermark};
@@ -28,6 +31,36 @@ pub fn vocabulary(size: u32) -> Vocabulary {
 
 pub fn watermark(number: u64, spec: &Spec, size: u32, repeats: Repeats) -> Watermark {
     Watermark::new(&key_for(number, spec), spec.prf(), spec, &vocabulary(size), repeats).unwrap()
+}
+
+/// Ids of an answer that the [`ToyModel`] of `size` tokens writes under a mark, with a message where one is given.
+pub fn written(
+    mark: &Watermark,
+    size: u32,
+    message: Option<u64>,
+    seed: u64,
+    tokens: usize,
+) -> Vec<TokenId> {
+    let request = Request {
+        prompt: vec![1, 2, 3],
+        max_tokens: tokens,
+        sampling: Sampling { seed, ..Sampling::default() },
+        stream: 0,
+        stop: Vec::new(),
+    };
+    let ends = Ends::default();
+    let mut answer = Answer::new(&request, Some(mark), &Letters, &ends).unwrap();
+    if let Some(message) = message {
+        answer = answer.with_message(message).unwrap();
+    }
+    let mut ids = Vec::new();
+    let mut model = ToyModel::new(size as usize);
+    generate(&mut model, vec![answer], 1, &mut |_, _| {}, &mut |_, answer| {
+        ids = answer.ids;
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    ids
 }
 
 /// Logits are a function of the position and the last id: no weights, and some forty likely tokens of 4,096.
@@ -58,6 +91,9 @@ impl LanguageModel for ToyModel {
     }
     fn max_positions(&self) -> usize {
         4096
+    }
+    fn bytes_per_position(&self) -> u64 {
+        64
     }
     fn open(&mut self) -> Result<SeqId, LmError> {
         self.sequences.push(Vec::new());

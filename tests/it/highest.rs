@@ -60,6 +60,9 @@ impl LanguageModel for Remote {
     fn max_positions(&self) -> usize {
         self.inner.max_positions()
     }
+    fn bytes_per_position(&self) -> u64 {
+        self.inner.bytes_per_position()
+    }
     fn open(&mut self) -> Result<SeqId, LmError> {
         self.inner.open()
     }

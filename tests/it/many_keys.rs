@@ -1,18 +1,14 @@
 //! Which of many keys marked a text: what is said of each key, who is named, and how often nobody should be.
 
-use std::ops::ControlFlow;
-
 use touchmark::detect::{Candidates, Detector, ManyKeys, Screen, Verdict, Windows};
-use touchmark::generate::{Answer, Ends, Request, generate};
 use touchmark::prf::Start;
-use touchmark::sampling::Sampling;
 use touchmark::schemes::{Gumbel, Kgw, KgwSeeding, Spec, SynthId, Unigram, VllmGumbel, Weighting};
 use touchmark::stats::{Family, binomial_sf_ge};
 use touchmark::tokenizer::HfTokenizer;
 use touchmark::tokens::{TokenId, Tokenize};
 use touchmark::watermark::{Repeats, Text, Watermark};
 
-use crate::common::{Letters, ToyModel, key, key_for, vocabulary};
+use crate::common::{key, key_for, vocabulary, written};
 
 const V: u32 = 8192;
 
@@ -42,26 +38,6 @@ fn human() -> Vec<TokenId> {
     let documents = include_str!("../data/human.jsonl").lines().take(40);
     let texts = documents.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     texts.flat_map(|it| tokenizer.encode(it["text"].as_str().unwrap()).unwrap().ids).collect()
-}
-
-fn written(mark: &Watermark, seed: u64, tokens: usize) -> Vec<TokenId> {
-    let request = Request {
-        prompt: vec![1, 2, 3],
-        max_tokens: tokens,
-        sampling: Sampling { seed, ..Sampling::default() },
-        stream: 0,
-        stop: Vec::new(),
-    };
-    let ends = Ends::default();
-    let answer = Answer::new(&request, Some(mark), &Letters, &ends).unwrap();
-    let mut ids = Vec::new();
-    let mut model = ToyModel::new(V as usize);
-    generate(&mut model, vec![answer], 1, &mut |_, _| {}, &mut |_, answer| {
-        ids = answer.ids;
-        ControlFlow::Continue(())
-    })
-    .unwrap();
-    ids
 }
 
 fn named() -> [Spec; 3] {
@@ -110,7 +86,7 @@ fn the_right_tenant_is_named_and_no_other() {
     for spec in named() {
         let keys = many(tenants(&spec, 5, 2_000), 1e-6, Windows::Auto, Screen::Auto);
         for (right, tokens) in [(0, 250), (1_234, 400), (1_999, 700)] {
-            let ids = written(keys.detectors()[right].watermark(), right as u64, tokens);
+            let ids = written(keys.detectors()[right].watermark(), V, None, right as u64, tokens);
             let found = keys.best_of(&[Text::of(&ids)], 1, 5).unwrap();
             assert_eq!(found.screened.is_some(), tokens > 512);
             assert_eq!(found.best.len(), 5);
@@ -153,7 +129,7 @@ fn the_best_are_told_and_all_that_are_detected() {
     let authors = [17, 3, 99];
     let ids: Vec<TokenId> = authors
         .iter()
-        .flat_map(|&author| written(keys.detectors()[author].watermark(), 1, 200))
+        .flat_map(|&author| written(keys.detectors()[author].watermark(), V, None, 1, 200))
         .collect();
     let text = [Text::of(&ids)];
     let all = keys.best_of(&text, 1, 100).unwrap();
@@ -182,7 +158,7 @@ fn screening_loses_power_only() {
     let human = human();
     let keys = |screen| many(tenants(&spec, 7, 400), 1e-6, Windows::Auto, screen);
     let (all, screened) = (keys(Screen::Off), keys(Screen::Auto));
-    let marked = written(all.detectors()[300].watermark(), 1, 300);
+    let marked = written(all.detectors()[300].watermark(), V, None, 1, 300);
     for (ids, found) in [
         ([&human[..700], &marked[..]].concat(), false),
         ([&marked[..], &human[..700]].concat(), true),

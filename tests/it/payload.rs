@@ -1,18 +1,14 @@
 //! Messages in marks, from writing to reading.
 
-use std::ops::ControlFlow;
-
 use proptest::prelude::*;
 use touchmark::detect::{Detection, Detector, PayloadRow, Row, Verdict};
-use touchmark::generate::{Answer, Ends, Request, generate};
 use touchmark::payload::{Code, Decoder, Posterior};
-use touchmark::sampling::Sampling;
 use touchmark::schemes::{Gumbel, Kgw, KgwSeeding, Spec, SpecError, TextLaw, Turnable};
 use touchmark::stats::{Family, binomial_sf_ge};
 use touchmark::tokens::TokenId;
-use touchmark::watermark::{Repeats, Text, Watermark};
+use touchmark::watermark::{Repeats, Text};
 
-use crate::common::{Letters, ToyModel, watermark};
+use crate::common::{watermark, written};
 
 const V: u32 = 4096;
 
@@ -22,32 +18,6 @@ fn gumbel(bits: u32) -> Spec {
 
 fn kgw(bits: u32) -> Spec {
     Spec::Kgw(Kgw { payload_bits: Some(bits), ..Kgw::default() })
-}
-
-fn write(mark: &Watermark, message: u64, tokens: usize) -> Vec<TokenId> {
-    let request = Request {
-        prompt: vec![1, 2, 3],
-        max_tokens: tokens,
-        sampling: Sampling { seed: 5, ..Sampling::default() },
-        stream: 0,
-        stop: Vec::new(),
-    };
-    let ends = Ends::default();
-    let answer = Answer::new(&request, Some(mark), &Letters, &ends).unwrap();
-    let mut ids = Vec::new();
-    let mut model = ToyModel::new(V as usize);
-    generate(
-        &mut model,
-        vec![answer.with_message(message).unwrap()],
-        1,
-        &mut |_, _| {},
-        &mut |_, answer| {
-            ids = answer.ids;
-            ControlFlow::Continue(())
-        },
-    )
-    .unwrap();
-    ids
 }
 
 fn detect(number: u64, spec: &Spec, ids: &[TokenId]) -> Detection {
@@ -63,7 +33,7 @@ fn messages_are_read_again() {
         for (number, (bits, message)) in (10..).zip(cases) {
             let spec = spec_of(bits);
             let mark = watermark(number, &spec, V, Repeats::ScoreOnce);
-            let ids = write(&mark, message, tokens);
+            let ids = written(&mark, V, Some(message), 5, tokens);
             let found = detect(number, &spec, &ids);
             assert_eq!(found.verdict, Verdict::Detected, "{spec:?}: {}", found.p);
             let read = found.evidence.judgement.as_ref().unwrap().message.as_ref().unwrap();
@@ -89,7 +59,7 @@ fn messages_are_read_again() {
 fn no_message_is_message_zero() {
     let spec = gumbel(16);
     let mark = watermark(3, &spec, V, Repeats::ScoreOnce);
-    let ids = write(&mark, 0, 200);
+    let ids = written(&mark, V, Some(0), 5, 200);
     let plain = mark.score_message(&Text::of(&ids), 0).unwrap();
     let found = detect(3, &spec, &ids);
     assert_eq!(found.evidence.values, plain.values);
@@ -99,7 +69,7 @@ fn no_message_is_message_zero() {
 fn rows_say_the_message_of_detected_texts_alone() {
     let spec = kgw(12);
     let mark = watermark(4, &spec, V, Repeats::ScoreOnce);
-    let ids = write(&mark, 0xABC, 900);
+    let ids = written(&mark, V, Some(0xABC), 5, 900);
     let profile: touchmark::profile::Profile = profile_of(&spec);
     let row = |ids: &[TokenId]| {
         let mark = watermark(4, &spec, V, Repeats::ScoreOnce);

@@ -133,6 +133,14 @@ impl LanguageModel for DeviceDecoder {
         self.model.config.max_positions
     }
 
+    fn bytes_per_position(&self) -> u64 {
+        pool::lock(&self.pools).bytes(1) as u64
+    }
+
+    fn room(&self, len: usize) -> usize {
+        pool::lock(&self.pools).class(len)
+    }
+
     fn open(&mut self) -> Result<SeqId, LmError> {
         let slot = Slot::new(&self.pools).map_err(backend)?;
         Ok(self.sequences.insert(slot))

@@ -64,12 +64,13 @@ impl Pools {
         self.classes.get(&class).ok_or(EngineError::Memory { bytes: self.bytes(class) })
     }
 
-    fn class(&self, len: usize) -> usize {
+    /// Positions of the slots for sequences of this length.
+    pub(super) fn class(&self, len: usize) -> usize {
         len.max(LEAST_POSITIONS).next_power_of_two().min(self.max_positions)
     }
 
     /// Bytes of a slot.
-    fn bytes(&self, class: usize) -> usize {
+    pub(super) fn bytes(&self, class: usize) -> usize {
         2 * self.layers * self.kv_heads * class * self.head_dim * self.dtype.size_in_bytes()
     }
 

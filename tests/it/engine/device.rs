@@ -282,6 +282,9 @@ impl LanguageModel for Rows<'_> {
     fn max_positions(&self) -> usize {
         self.model.max_positions()
     }
+    fn bytes_per_position(&self) -> u64 {
+        self.model.bytes_per_position()
+    }
     fn open(&mut self) -> Result<SeqId, LmError> {
         self.model.open()
     }

@@ -26,7 +26,7 @@ const CONFIDENCE: f64 = 0.99;
 const ANY_RATE: f64 = 1e-6;
 
 pub fn run(global: &Global, args: &args::Calibrate) -> anyhow::Result<Exit> {
-    let wanted = Wanted { alone: true, ..Wanted::marks(&args.marks, ANY_RATE)? };
+    let wanted = Wanted { alone: true, ..Wanted::all_rows(&args.marks, ANY_RATE)? };
     let mut reader = Reader::new(global, &wanted)?;
     let fresh = match args.fresh_keys {
         Some(count) => Some(Arc::new(Fresh::new(&reader, count, &wanted)?)),

@@ -31,7 +31,7 @@ pub fn run(global: &Global, args: &args::Claim) -> anyhow::Result<Exit> {
     }
     let store = assemble::store(global)?;
     let merged = if args.merge { Some(merged(&args.inputs.paths)?) } else { None };
-    let mut wanted = Wanted::marks(&args.marks, args.fpr)?;
+    let mut wanted = Wanted::all_rows(&args.marks, args.fpr)?;
     if let Some(merged) = &merged {
         wanted.keys = if merged.keys_are_own(&store) { &[] } else { &merged.keys };
         if args.marks.profile.is_empty() {

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use touchmark::detect::{LookSettings, MarkIdentity, Screen, Windows};
 use touchmark::keys::KeyId;
-use touchmark::store::Store;
+use touchmark::store::{KeyInfo, Store};
 use touchmark::tokens::Tokenize;
 
 use super::detect::{Mark, Wanted};
@@ -11,29 +11,27 @@ use crate::args::{Inputs, Looks, Marks, Switch};
 
 impl<'a> Wanted<'a> {
     /// For commands that need a row of every profile and key.
-    pub fn marks(marks: &'a Marks, fpr: f64) -> anyhow::Result<Self> {
-        let revision = marks.loading.revision.as_deref().filter(|_| marks.model.is_none());
-        if revision.is_some() && marks.tokenizer.is_none() {
-            anyhow::bail!(
-                "--revision is for a --model or --tokenizer of a hub; name one, or leave it out"
-            );
-        }
-        Ok(Self {
-            tokenizer: marks.tokenizer.as_deref().map(|name| (name, revision)),
-            model: marks.model.as_ref().map(|model| (model, &marks.loading)),
-            screen: Screen::Off,
-            top: Some(usize::MAX),
-            ..Self::looks(&marks.profile, &marks.looks, fpr)
-        })
+    pub fn all_rows(marks: &'a Marks, fpr: f64) -> anyhow::Result<Self> {
+        Ok(Self { screen: Screen::Off, top: Some(usize::MAX), ..Self::marks(marks, fpr)? })
     }
 }
 
 /// What tells this profile, key and tokenizer from others of the same name.
 pub fn identity(store: &Store, mark: &Mark<'_>) -> anyhow::Result<MarkIdentity> {
+    let (parent, _) = parent(mark.key);
+    identity_under(&store.key_info(&parent.parse::<KeyId>()?)?, mark)
+}
+
+/// The key that is kept, which is the key itself or the one that a tenant's is derived from; and the tenant, or nothing.
+pub fn parent(key: &str) -> (&str, &str) {
+    key.split_once('/').unwrap_or((key, ""))
+}
+
+/// The same, where what is public of the [`parent`] is known already.
+pub fn identity_under(parent: &KeyInfo, mark: &Mark<'_>) -> anyhow::Result<MarkIdentity> {
     let profile = mark.profile;
     // A tenant's key follows from its parent, so the parent's commitment binds it too.
-    let (parent, tenant) = mark.key.split_once('/').unwrap_or((mark.key, ""));
-    let parent = store.key_info(&parent.parse::<KeyId>()?)?;
+    let (_, tenant) = self::parent(mark.key);
     let decides = serde_json::to_string(&(
         &profile.scheme,
         profile.prf,

@@ -45,7 +45,7 @@ impl Extras {
             return Ok(None);
         }
         let store = assemble::store(global)?;
-        let settings = marks::settings(&args.inputs, &args.looks, args.model.as_ref());
+        let settings = marks::settings(&args.inputs, &args.marks.looks, args.marks.model.as_ref());
         let cite = |path: &PathBuf| {
             citation(path, &store, reader, args).with_context(|| format!("{}", path.display()))
         };
@@ -125,7 +125,7 @@ fn citation(
 ) -> anyhow::Result<Citation> {
     let file = std::fs::read(path).context("cannot read it")?;
     let calibrated = Calibrated::parse(&file)?;
-    let settings = marks::settings(&args.inputs, &args.looks, args.model.as_ref());
+    let settings = marks::settings(&args.inputs, &args.marks.looks, args.marks.model.as_ref());
     let state = |mark: Mark<'_>| Ok(calibrated.state(&marks::identity(store, &mark)?, &settings)?);
     let states = reader.marks().map(state).collect::<anyhow::Result<Vec<KeyState>>>()?;
     let unhealthy = reader.marks().zip(&states).filter(|(_, state)| !state.healthy);

@@ -300,7 +300,9 @@ impl Job<'_> {
     }
 
     fn wants(&self) -> Wants {
-        let names = attributes::Names { with_key: !self.args.looks.keys.is_empty() };
+        let looks = &self.args.marks.looks;
+        let with_key = !looks.keys.is_empty() || looks.tenants.is_some();
+        let names = attributes::Names { with_key };
         Wants {
             filter: self.args.runs.filter,
             attributes: self.args.runs.attributes.is_some().then_some(names),

@@ -12,6 +12,7 @@ use touchmark::corpus::{Content, Document};
 use touchmark::detect::{
     BayesianDetector, Candidates, Detection, Detector, Row, Screen, Shown, Windows,
 };
+use touchmark::keys::TenantName;
 use touchmark::normalise::{self, normalise};
 use touchmark::prf::Start;
 use touchmark::profile::Profile;
@@ -21,7 +22,7 @@ use touchmark::watermark::{Text, Watermark};
 
 use super::explain::shown;
 use super::targets::{self, Target};
-use crate::args::{self, Global, Looks, Switch};
+use crate::args::{self, Global, Looks, Marks, Switch};
 use crate::assemble;
 #[cfg(feature = "engine")]
 use crate::commands::entropies::Entropies;
@@ -31,6 +32,8 @@ pub struct Wanted<'a> {
     pub profiles: &'a [String],
     pub keys: &'a [String],
     pub tenants: Option<&'a Path>,
+    /// Tenants whose keys are tried besides.
+    pub also_tenants: &'a [TenantName],
     pub screen: Screen,
     /// How many keys of a profile are told of; none: as many as is usual.
     pub top: Option<usize>,
@@ -48,16 +51,23 @@ pub struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     pub fn of(args: &'a args::Detect) -> anyhow::Result<Self> {
-        let revision = args.loading.revision.as_deref().filter(|_| args.model.is_none());
-        if revision.is_some() && args.tokenizer.is_none() {
+        Ok(Self {
+            bayesian: args.bayesian.as_deref(),
+            explain: shown_tokens(args),
+            ..Self::marks(&args.marks, args.fpr)?
+        })
+    }
+
+    /// Profiles and keys, and what reads texts for them.
+    pub fn marks(marks: &'a Marks, fpr: f64) -> anyhow::Result<Self> {
+        let revision = marks.loading.revision.as_deref().filter(|_| marks.model.is_none());
+        if revision.is_some() && marks.tokenizer.is_none() {
             bail!("--revision is for a --model or --tokenizer of a hub; name one, or leave it out");
         }
         Ok(Self {
-            tokenizer: args.tokenizer.as_deref().map(|name| (name, revision)),
-            model: args.model.as_ref().map(|model| (model, &args.loading)),
-            bayesian: args.bayesian.as_deref(),
-            explain: shown_tokens(args),
-            ..Self::looks(&args.profile, &args.looks, args.fpr)
+            tokenizer: marks.tokenizer.as_deref().map(|name| (name, revision)),
+            model: marks.model.as_ref().map(|model| (model, &marks.loading)),
+            ..Self::looks(&marks.profile, &marks.looks, fpr)
         })
     }
 
@@ -67,6 +77,7 @@ impl<'a> Wanted<'a> {
             profiles,
             keys: &looks.keys,
             tenants: looks.tenants.as_deref(),
+            also_tenants: &[],
             screen: looks.screen,
             top: looks.top.map(|top| top as usize),
             alone: false,

@@ -1,5 +1,7 @@
 //! What a folder's rows were made of, so that rows of two settings never mix.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -138,7 +140,7 @@ fn refuse_other_files(folder: &Path) -> anyhow::Result<()> {
 
 /// All that changes what is written of a document. A flag of `detect` that does belongs here.
 fn settings(args: &args::Detect, store: &Store, reader: &Reader) -> anyhow::Result<Value> {
-    let (inputs, looks) = (&args.inputs, &args.looks);
+    let (inputs, looks) = (&args.inputs, &args.marks.looks);
     let bytes = |path: &PathBuf| {
         std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
     };
@@ -163,8 +165,8 @@ fn settings(args: &args::Detect, store: &Store, reader: &Reader) -> anyhow::Resu
         "fpr": args.fpr,
         "normalise": looks.normalise == args::Switch::On,
         "segments": format!("{:?}", looks.segments),
-        "model": args.model,
-        "revision": args.loading.revision,
+        "model": args.marks.model,
+        "revision": args.marks.loading.revision,
         "bayesian": bayesian.map(|bytes| hash(&bytes)),
         "text_field": inputs.text_field,
         "id_field": inputs.id_field,
@@ -176,16 +178,21 @@ fn settings(args: &args::Detect, store: &Store, reader: &Reader) -> anyhow::Resu
 
 /// With the public part of every key; of tenants that of the key theirs is derived from.
 fn profiles(store: &Store, reader: &Reader) -> anyhow::Result<Vec<Value>> {
-    let mut all = Vec::new();
+    let (mut all, mut keys) = (Vec::new(), BTreeMap::new());
     for mark in reader.marks() {
-        let identity = marks::identity(store, &mark)?;
-        let (parent, _) = mark.key.split_once('/').unwrap_or((mark.key, ""));
+        let (parent, _) = marks::parent(mark.key);
+        // Very many tenants share one.
+        let key = match keys.entry(parent) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(store.key_info(&parent.parse()?)?),
+        };
+        let identity = marks::identity_under(key, &mark)?;
         let value = json!({
             "id": identity.profile,
             "hash": identity.profile_blake3,
             "tokenizer": identity.tokenizer,
             "key_id": parent,
-            "key_commitment": store.key_info(&parent.parse()?)?.commitment.0,
+            "key_commitment": key.commitment.0,
         });
         if all.last() != Some(&value) {
             all.push(value);

@@ -1,0 +1,144 @@
+//! Connections: how many, how slow they may be, TLS, and an orderly end.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum_server::Handle;
+use axum_server::accept::Accept;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use hyper_util::rt::TokioTimer;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
+
+use super::app::App;
+
+/// What connections may be.
+#[derive(Clone, Debug)]
+pub struct NetSettings {
+    /// Connections at a time; more wait.
+    pub connections: usize,
+    /// For headers to come in, and for a client to take what was written to it.
+    pub client_timeout: Duration,
+    /// From the request to stop to the end of the last answer.
+    pub grace: Duration,
+    /// Certificate chain and private key, PEM.
+    pub tls: Option<(PathBuf, PathBuf)>,
+}
+
+/// Answers requests until `stop` comes, then finishes those under way for as long as the grace time; what is left is ended with
+/// `abort` a little before.
+///
+/// # Errors
+/// [`io::Error`] when the certificate cannot be read or the listener fails.
+pub async fn serve(
+    app: Arc<App>,
+    router: Router,
+    listener: TcpListener,
+    settings: NetSettings,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let handle = Handle::new();
+    tokio::spawn(end(Arc::clone(&app), handle.clone(), settings.grace, stop));
+    let acceptor = Guard {
+        permits: Arc::new(Semaphore::new(settings.connections)),
+        timeout: settings.client_timeout,
+    };
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let mut server = axum_server::from_tcp(listener)?.handle(handle);
+    let mut http = server.http_builder().http1();
+    http.timer(TokioTimer::new()).header_read_timeout(settings.client_timeout);
+    match settings.tls {
+        None => server.acceptor(acceptor).serve(service).await,
+        Some((chain, key)) => {
+            // Another part of the program may have chosen already.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            let config = RustlsConfig::from_pem_chain_file(chain, key).await?;
+            let acceptor = RustlsAcceptor::new(config).acceptor(acceptor);
+            server.acceptor(acceptor).serve(service).await
+        }
+    }
+}
+
+/// The orderly end.
+async fn end(
+    app: Arc<App>,
+    handle: Handle<SocketAddr>,
+    grace: Duration,
+    stop: impl Future<Output = ()>,
+) {
+    stop.await;
+    app.drain();
+    app.log.note("stopping: no more requests are taken, answers under way are finished");
+    handle.graceful_shutdown(Some(grace));
+    // Answers that are not finished by then still get their ends, their receipts and a reason.
+    tokio::time::sleep(grace.mul_f64(0.9)).await;
+    app.abort();
+}
+
+/// Lets in as many connections as allowed, and drops those that do not read.
+#[derive(Clone)]
+struct Guard {
+    permits: Arc<Semaphore>,
+    timeout: Duration,
+}
+
+impl<S: Send + 'static> Accept<TcpStream, S> for Guard {
+    type Stream = Guarded;
+    type Service = S;
+    type Future = Pin<Box<dyn Future<Output = io::Result<(Guarded, S)>> + Send>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        let (permits, timeout) = (Arc::clone(&self.permits), self.timeout);
+        Box::pin(async move {
+            let permit = permits.acquire_owned().await.map_err(io::Error::other)?;
+            // Words are small and late ones annoy.
+            stream.set_nodelay(true)?;
+            let mut stream = TimeoutStream::new(stream);
+            stream.set_write_timeout(Some(timeout));
+            Ok((Guarded { stream: Box::pin(stream), _permit: permit }, service))
+        })
+    }
+}
+
+/// A connection with its place among those allowed.
+struct Guarded {
+    stream: Pin<Box<TimeoutStream<TcpStream>>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.stream.as_mut().poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.stream.as_mut().poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.as_mut().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.as_mut().poll_shutdown(cx)
+    }
+}
