@@ -653,7 +653,7 @@ fn the_reference_is_made_of_the_document_and_nothing_becomes_markup() {
     let document = json!({
         "info": {"title": "An <interface>", "version": "1", "description": "One.\n\nTwo & more."},
         "paths": {"/v1/x/{id}": {"post": {
-            "summary": "Do <b>it</b>",
+            "summary": "Do `<b>it</b>`",
             "parameters": [{"name": "id", "in": "path", "schema": {"type": "string"}, "description": "A name"}],
             "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Thing"}}}},
             "responses": {"200": {"description": "Done", "content": {"application/json": {"schema": {"type": "array", "items": {"type": "integer"}}}}}}
@@ -666,9 +666,10 @@ fn the_reference_is_made_of_the_document_and_nothing_becomes_markup() {
     let html = page::docs(&document);
     assert!(!html.contains("<b>") && !html.contains("<interface>") && !html.contains("<script"));
     for part in [
-        "<title>An &lt;interface&gt;</title>",
+        "<title>An &lt;interface&gt;: HTTP interface</title>",
         "<p>Two &amp; more.</p>",
         "<code>POST /v1/x/{id}</code>",
+        "<p>Do <code>&lt;b&gt;it&lt;/b&gt;</code></p>",
         "<a href=\"#schema-Thing\"><code>Thing</code></a>",
         "id=\"schema-Thing\"",
         "list of integer",

@@ -109,7 +109,7 @@ function about(answer) {
     return `Such texts are not examined anew, whether they are marked or not, so that nobody can try out changes against the answer. ${later} use an analyst’s key.`;
   }
   const scored = typeof answer.score === 'number' ? answer.num_scored_tokens : null;
-  const parts = [`The text has ${many(answer.num_tokens, 'token', 'tokens')}`];
+  const parts = [`The text has ${many(answer.num_tokens ?? 0, 'token', 'tokens')}`];
   if (scored !== null) parts.push(`, of which ${count(scored)} count`);
   const meaning = {
     detected: '. A part of the text, or all of it, was very probably written with the key.',
