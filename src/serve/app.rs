@@ -115,8 +115,10 @@ impl App {
         let metrics = Arc::new(Metrics::new(model));
         let counted = Arc::clone(&metrics);
         let observer = move |rows: &[Row]| counted.verdicts(rows);
-        let detection =
-            Detection::new(Arc::new(Loading), detection)?.with_observer(Arc::new(observer));
+        let faults = Arc::clone(&log);
+        let detection = Detection::new(Arc::new(Loading), detection)?
+            .with_observer(Arc::new(observer))
+            .with_fault_log(Arc::new(move |words| faults.fault(words)));
         Ok(Self {
             settings,
             policies: ArcSwap::from_pointee(Policies::nobody()),

@@ -53,6 +53,8 @@ mod peers;
 #[cfg(all(feature = "engine", feature = "tokenizer"))]
 mod power;
 mod prf;
+#[cfg(feature = "serve")]
+mod public_detection;
 #[cfg(all(feature = "bundled", unix))]
 mod readme;
 #[cfg(feature = "report")]
