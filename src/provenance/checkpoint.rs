@@ -123,6 +123,42 @@ impl Standing {
     }
 }
 
+/// A checkpoint compared with a chain that is walked along.
+#[derive(Clone, Debug)]
+pub struct Comparison<'a> {
+    checkpoint: &'a Checkpoint,
+    standing: Standing,
+}
+
+impl<'a> Comparison<'a> {
+    /// Begins where the chain does.
+    pub fn new(checkpoint: &'a Checkpoint, ledger: &LedgerId, start: Anchor) -> Self {
+        let standing = if checkpoint.ledger != *ledger {
+            Standing::OtherLedger
+        } else if checkpoint.sequence < start.sequence {
+            Standing::Pruned
+        } else {
+            Standing::Truncated
+        };
+        let mut comparison = Self { checkpoint, standing };
+        comparison.pass(start);
+        comparison
+    }
+
+    /// Looks at the next receipt.
+    pub fn pass(&mut self, at: Anchor) {
+        if self.standing == Standing::Truncated && at.sequence == self.checkpoint.sequence {
+            let same = at.link == self.checkpoint.link;
+            self.standing = if same { Standing::Holds } else { Standing::Rewritten };
+        }
+    }
+
+    /// What all that was looked at says.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+}
+
 fn subject(ledger: &LedgerId) -> String {
     format!("touchmark ledger {ledger}")
 }

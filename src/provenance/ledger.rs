@@ -187,6 +187,20 @@ pub enum MatchKind {
     Near,
 }
 
+impl LedgerError {
+    /// Whether it says that what is kept is not what was written, rather than that it could not be read or written.
+    pub fn is_fault(&self) -> bool {
+        matches!(
+            self,
+            Self::Chain(_)
+                | Self::Changed { .. }
+                | Self::Damaged { .. }
+                | Self::Signature(_)
+                | Self::Receipt(_)
+        )
+    }
+}
+
 /// Why a ledger does not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -231,6 +245,14 @@ pub enum LedgerError {
         sequence: u64,
         /// What was changed.
         what: &'static str,
+    },
+    /// What keeps the receipts is not whole.
+    #[error("{what} is damaged: {how}")]
+    Damaged {
+        /// Which ledger.
+        what: String,
+        /// How.
+        how: String,
     },
     /// A signature.
     #[error(transparent)]

@@ -19,7 +19,7 @@ mod similarity;
 mod sketch;
 
 pub use chain::{Anchor, ChainError, Walk, genesis};
-pub use checkpoint::{Checkpoint, Pruning, Standing};
+pub use checkpoint::{Checkpoint, Comparison, Pruning, Standing};
 pub use digest::{Digest, LedgerId};
 pub use disclosure::{Agreement, Disclosure};
 pub use ledger::{

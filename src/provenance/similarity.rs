@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::sketch::{Query, SketchView};
+use super::sketch::{Query, SketchView, WIDTH};
 use crate::stats::{Interval, LogP, StatsError, binomial_sf_ge, clopper_pearson};
 
 /// How a text and a recorded answer agree, counted in shingles of five words.
@@ -28,6 +28,8 @@ pub struct Similarity {
 impl Similarity {
     /// Fewest shared shingles that are reported.
     pub const FEWEST: u32 = 4;
+    /// Fewest words that make as many shingles.
+    pub const FEWEST_WORDS: usize = Self::FEWEST as usize + WIDTH - 1;
     const CONFIDENCE: f64 = 0.95;
 
     /// What can be said of an overlap; `searched` sketches were looked at.

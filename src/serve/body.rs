@@ -10,8 +10,9 @@ use super::app::Settings;
 /// The whole body.
 ///
 /// # Errors
-/// 413 when it is longer than allowed, 408 when it takes too long, 400 when the client breaks off.
+/// 415 when it is not said to be JSON, 413 when it is longer than allowed, 408 when it takes too long, 400 when the client breaks off.
 pub async fn read(settings: &Settings, request: Request) -> Result<Bytes, ApiError> {
+    check_type(&request)?;
     let limit = settings.body_limit;
     let length = request.headers().get(header::CONTENT_LENGTH);
     let told = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -30,6 +31,18 @@ pub async fn read(settings: &Settings, request: Request) -> Result<Bytes, ApiErr
             Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "invalid_request_error", message))
         }
     }
+}
+
+/// Browsers send other types of bodies to any server without asking it first, so a page that somebody looks at could use a server
+/// on their own machine.
+fn check_type(request: &Request) -> Result<(), ApiError> {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let essence = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default();
+    if essence.trim().eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let message = "send the body with Content-Type: application/json";
+    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request_error", message))
 }
 
 fn too_large(limit: usize) -> ApiError {

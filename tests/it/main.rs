@@ -40,6 +40,8 @@ mod highest;
 #[cfg(all(feature = "hub", unix))]
 mod hub;
 mod import;
+#[cfg(feature = "ledger")]
+mod ledger;
 #[cfg(feature = "tokenizer")]
 mod many_keys;
 mod payload;
@@ -53,7 +55,11 @@ mod readme;
 mod report;
 #[cfg(all(feature = "bundled", unix))]
 mod runs;
+#[cfg(all(feature = "engine", feature = "serve", feature = "tokenizer"))]
+mod scheduler;
 #[cfg(all(feature = "engine", feature = "tokenizer"))]
 mod segments;
+#[cfg(all(feature = "bundled", feature = "serve", unix))]
+mod serve;
 #[cfg(feature = "tokenizer")]
 mod tokenizer;

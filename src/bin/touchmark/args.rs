@@ -2,6 +2,10 @@
 
 #[cfg(feature = "cluster")]
 mod query;
+#[cfg(feature = "ledger")]
+mod receipt;
+#[cfg(feature = "serve")]
+mod serve;
 
 use std::path::PathBuf;
 
@@ -15,6 +19,10 @@ use touchmark::profile::import::Tool;
 
 #[cfg(feature = "cluster")]
 pub use query::{Cluster, ClusterAction, ClusterExecutor, Looking, Query, QueryFormat, Sql};
+#[cfg(feature = "ledger")]
+pub use receipt::{Receipt, ReceiptAction, ReceiptVerify};
+#[cfg(feature = "serve")]
+pub use serve::{ApiKey, ApiKeyAction, NewApiKey, Policy, Role, Serve};
 
 /// Watermark what a language model writes, and find such marks in any text.
 #[derive(Parser)]
@@ -127,6 +135,12 @@ pub enum Command {
     /// Write marked text with a model
     #[cfg(feature = "engine")]
     Generate(Generate),
+    /// Answer requests over HTTP with marked text, and say of texts whether they are marked
+    #[cfg(feature = "serve")]
+    Serve(Box<Serve>),
+    /// Make API keys for `serve`, and say what they may do
+    #[cfg(feature = "serve")]
+    ApiKey(ApiKey),
     /// Look for marks in texts
     Detect(Detect),
     /// Say which of all known marks a text carries
@@ -151,6 +165,10 @@ pub enum Command {
     /// Describe ways of marking
     #[command(visible_alias = "profiles")]
     Profile(Profile),
+    /// Say which recorded answer a text came from; keep and check the receipts of answers
+    #[cfg(feature = "ledger")]
+    #[command(visible_alias = "receipts")]
+    Receipt(Receipt),
     /// Say what this build and this machine have, and what to do about what is missing
     Doctor,
 }
@@ -240,7 +258,7 @@ pub struct Generate {
 }
 
 /// How a model is loaded.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct Loading {
     /// Branch, tag or commit of a model on a hub [default: main]
     #[arg(long, value_name = "REV")]
@@ -496,7 +514,7 @@ pub struct Inputs {
 }
 
 /// What is tried beyond one look at each text; all of it is paid for in the corrected p-values.
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(next_display_order = Self::SHOWN_FROM)]
 pub struct Looks {
     /// Keys to try with each profile, by name, where they fit it; `all` for all of the keyring [default: the profile's]
@@ -852,8 +870,8 @@ pub enum Repeats {
 }
 
 /// A message of at most 64 bits.
-#[cfg(feature = "engine")]
-fn message(text: &str) -> Result<u64, String> {
+#[cfg(any(feature = "engine", feature = "serve"))]
+pub fn message(text: &str) -> Result<u64, String> {
     let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(digits) if digits.starts_with('+') => None,
         Some(digits) => u64::from_str_radix(digits, 16).ok(),

@@ -236,7 +236,7 @@ pub fn key(store: &Store, profile: &Profile) -> anyhow::Result<Key> {
 }
 
 /// A profile's watermark, with its key or that of one of its tenants.
-#[cfg(feature = "engine")]
+#[cfg(any(feature = "engine", feature = "serve"))]
 pub fn watermark(
     store: &Store,
     profile: &Profile,

@@ -54,9 +54,15 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::Cluster(args)) => commands::cluster::run(&cli.global, args),
         #[cfg(feature = "engine")]
         Some(Command::Generate(args)) => commands::generate::run(&cli.global, args),
+        #[cfg(feature = "serve")]
+        Some(Command::Serve(args)) => commands::serve::run(&cli.global, args),
+        #[cfg(feature = "serve")]
+        Some(Command::ApiKey(args)) => commands::api_key::run(&cli.global, args),
         Some(Command::Key(args)) => commands::key::run(&cli.global, args),
         #[cfg(any(feature = "engine", feature = "hub"))]
         Some(Command::Model(args)) => commands::model::run(&cli.global, args),
+        #[cfg(feature = "ledger")]
+        Some(Command::Receipt(args)) => commands::receipt::run(&cli.global, args),
         Some(Command::Doctor) => commands::doctor::run(&cli.global),
         Some(Command::Profile(args)) => commands::profile::run(&cli.global, args),
     }

@@ -132,7 +132,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::{executor::block_on, stream};
+    use futures::stream;
 
     fn read(chunks: &[&str], limits: LineLimits) -> Vec<(u64, Result<String, u16>)> {
         let chunks: Vec<Result<Bytes, ()>> = chunks
@@ -144,7 +144,8 @@ mod tests {
             .collect();
         let mut lines = Lines::new(stream::iter(chunks), limits);
         let mut all = Vec::new();
-        while let Some((number, line)) = block_on(lines.next()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        while let Some((number, line)) = runtime.block_on(lines.next()) {
             let line = line.map(|line| String::from_utf8(line).unwrap());
             all.push((number, line.map_err(|error| error.status.as_u16())));
         }

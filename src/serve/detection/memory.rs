@@ -178,3 +178,92 @@ impl<V: Clone> Drop for Reserved<V> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::detection::sketch::tests::prose;
+
+    const DAY: i64 = 24 * 60 * 60;
+
+    fn memory(words: usize) -> Arc<Memory<u32>> {
+        let settings =
+            DetectionSettings { remembered_words: words, ..DetectionSettings::default() };
+        Arc::new(Memory::new(&settings).unwrap())
+    }
+
+    /// What is recalled: a verdict, `-1` for a text that is alike, `-2` for one that waits; a new text is given a verdict.
+    fn ask(memory: &Arc<Memory<u32>>, text: &[String], day: i64, verdict: u32) -> i64 {
+        match memory.recall(&text.join(" "), Timestamp::from_second(day * DAY).unwrap()) {
+            Recalled::New(reserved) => {
+                reserved.keep(verdict);
+                i64::from(verdict)
+            }
+            Recalled::Same(verdict) => verdict.into(),
+            Recalled::Alike => -1,
+            Recalled::Busy => -2,
+        }
+    }
+
+    #[test]
+    fn first_verdicts_stand_for_days_and_lead_nowhere() {
+        let memory = memory(1_000_000);
+        let text = prose(500, 1);
+        assert_eq!(ask(&memory, &text, 0, 1), 1);
+        let mut edited = text.clone();
+        edited[250] = "other".to_owned();
+        assert_eq!(ask(&memory, &edited, 1, 2), 1);
+        for at in (0..500).step_by(12) {
+            edited[at] = format!("new{at}");
+        }
+        assert_eq!(ask(&memory, &edited, 2, 3), -1);
+        // Alike answers found no roots: what is like the edited text alone is new.
+        for at in (0..500).step_by(5) {
+            edited[at] = format!("newer{at}");
+        }
+        assert_eq!(ask(&memory, &edited, 3, 4), 4);
+        assert_eq!(ask(&memory, &prose(500, 2), 3, 5), 5);
+        assert_eq!(ask(&memory, &text, 7, 6), 1);
+        assert_eq!(ask(&memory, &text, 8, 7), 7);
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten_when_there_is_no_room() {
+        let memory = memory(3_000);
+        let texts: Vec<_> = (0..20).map(|seed| prose(500, seed)).collect();
+        for (text, verdict) in texts.iter().zip(0..) {
+            assert_eq!(ask(&memory, text, 0, verdict), i64::from(verdict));
+        }
+        assert_eq!(ask(&memory, &texts[19], 0, 100), 19);
+        assert_eq!(ask(&memory, &texts[0], 0, 100), 100);
+        let roots = memory.roots();
+        assert!(roots.prints <= 1_200 && roots.by_number.len() < 8);
+        let indexed = |number: &u64| roots.index.iter().any(|(_, at)| at == number);
+        assert!(roots.by_number.keys().all(indexed));
+        assert!(roots.index.iter().all(|(_, number)| roots.by_number.contains_key(number)));
+    }
+
+    #[test]
+    fn of_texts_that_come_together_one_is_examined() {
+        let memory = memory(1_000_000);
+        let text = prose(300, 3);
+        let now = Timestamp::from_second(0).unwrap();
+        let Recalled::New(reserved) = memory.recall(&text.join(" "), now) else { panic!() };
+        assert_eq!(ask(&memory, &text, 0, 1), -2);
+        assert_eq!(ask(&memory, &text[..200], 0, 1), -2);
+        // An examination that fails leaves nothing behind.
+        drop(reserved);
+        assert_eq!(ask(&memory, &text, 0, 2), 2);
+        assert_eq!(memory.roots().by_number.len(), 1);
+    }
+
+    #[test]
+    fn texts_without_wording_are_not_remembered() {
+        let memory = memory(1_000);
+        for verdict in [1, 2] {
+            assert_eq!(ask(&memory, &[], 0, verdict), i64::from(verdict));
+        }
+        assert_eq!(ask(&memory, &prose(10_000, 4), 0, 3), 3);
+        assert!(memory.roots().by_number.is_empty() && memory.roots().index.is_empty());
+    }
+}

@@ -150,13 +150,13 @@ fn is_unspaced(c: char) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     const KEY: [u8; 32] = [7; 32];
 
     /// Text of so many words of a small language, by a seed.
-    pub(in crate::serve::detection) fn prose(words: usize, seed: u64) -> Vec<String> {
+    pub fn prose(words: usize, seed: u64) -> Vec<String> {
         let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
         let mut next = move || {
             state ^= state << 13;

@@ -150,8 +150,24 @@ function passages(answer) {
   const segments = answer.segments || [];
   if (segments.length === 0) return null;
   const items = segments.map((segment) => make('li', {},
-    `Tokens ${count(segment.start + 1)} to ${count(segment.end)}, log₁₀ p ${logarithm(segment.log10_p)}`));
+    `Tokens ${count(segment.start + 1)} to ${count(segment.end)}, log₁₀ p ${logarithm(segment.log10_p)}`,
+    ...quotation(answer, segment)));
   return make('div', {}, make('h3', {}, 'Marked passages'), make('ol', {}, ...items));
+}
+
+/** How a passage begins and ends, where the text is there. */
+function quotation(answer, segment) {
+  const most = 60;
+  const pieces = answer.evidence ? answer.evidence.pieces : [];
+  const first = pieces.findIndex((piece) => piece.token !== null && piece.token >= segment.start);
+  if (first < 0) return [];
+  const next = pieces.findIndex((piece) => piece.token !== null && piece.token >= segment.end);
+  const text = pieces.slice(first, next < 0 ? pieces.length : next).map((piece) => piece.text).join('');
+  const letters = Array.from(text.replace(/\s+/g, ' ').trim());
+  const told = letters.length <= 2 * most
+    ? letters.join('')
+    : `${letters.slice(0, most).join('').trim()} … ${letters.slice(-most).join('').trim()}`;
+  return [': ', make('span', { class: 'quote' }, '“', ...visible(told), '”')];
 }
 
 function legend() {
@@ -183,25 +199,32 @@ function colour(pieces, segments) {
     [open, into, last] = [null, all, null];
   };
   for (const piece of pieces) {
+    const name = piece.evidence === null ? 'u' : `e${piece.level}`;
+    const blank = piece.text.match(/^[ \t\n]*/)[0];
+    const text = piece.text.slice(blank.length);
     if (piece.token !== null) {
       const end = piece.token + piece.tokens;
       const now = segments.findIndex((segment) => segment.start < end && piece.token < segment.end);
       if (now !== (open ?? -1)) leave();
+      // Blanks have no colour, but where neighbours are one they are a part of it.
+      const joins = merge && last && last.className === name;
+      if (blank) (joins && now === (open ?? -1) ? last : into).append(blank);
       if (now >= 0 && open === null) {
         into = make('span', { class: 'passage' });
         all.append(make('b', { class: 'edge' }, `⟦${now + 1}`), into);
         [open, last] = [now, null];
       }
     }
-    const name = piece.evidence === null ? 'u' : `e${piece.level}`;
     if (piece.token === null) {
       into.append(...visible(piece.text));
       last = null;
+    } else if (text === '') {
+      // Blanks alone have no colour.
     } else if (merge && last && last.className === name) {
-      last.append(...visible(piece.text));
+      last.append(...visible(text));
     } else {
       const title = merge || piece.evidence === null ? null : `token ${piece.token + 1}: evidence ${piece.evidence.toFixed(2)}`;
-      last = make('span', { class: name, title }, ...visible(piece.text));
+      last = make('span', { class: name, title }, ...visible(text));
       into.append(last);
     }
   }
@@ -289,8 +312,9 @@ async function examine(event) {
     show(answer);
   } catch (error) {
     if (own.signal.aborted) return;
-    const message = error.status ? error.message : 'The server cannot be reached.';
-    say(error.wait ? `${message} (in ${waiting(error.wait)})` : message, true);
+    const message = error.status ? error.message : 'the server cannot be reached';
+    const sentence = `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
+    say(error.wait ? `${sentence} There is something to expect in ${waiting(error.wait)}.` : sentence, true);
   } finally {
     if (running === own) {
       running = null;

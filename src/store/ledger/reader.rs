@@ -10,9 +10,9 @@ use super::schema::{self, Identity};
 use super::secrets::{self, Secrets};
 use super::{check_files, failed, millisecond};
 use crate::provenance::{
-    Agreement, Anchor, Checkpoint, Digest, Disclosure, Envelope, Found, Head, LedgerError, Match,
-    MatchKind, Part, Pruning, Query, Receipt, Search, Seed, SignatureError, Similarity, Sketch,
-    Standing, Walk, genesis,
+    Agreement, Anchor, Checkpoint, Comparison, Digest, Disclosure, Envelope, Found, Head,
+    LedgerError, Match, MatchKind, Part, Pruning, Query, Receipt, Search, Seed, SignatureError,
+    Similarity, Sketch, Standing, Walk, genesis,
 };
 
 /// A ledger that is open to be read.
@@ -279,20 +279,22 @@ impl LedgerReader {
             pruned_through: anchor.sequence,
             standing: None,
         };
-        let mut place = Place::new(checkpoint, &self.identity, anchor);
+        let mut place = checkpoint.map(|it| Comparison::new(it, &self.identity.id, anchor));
         let mut statement = view.prepare(EVERYTHING).map_err(failed)?;
         let mut rows = statement.query(()).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
             let kept = Kept::of(row).map_err(failed)?;
             let receipt = walk.step(&kept.record)?;
             kept.check(&receipt, walk.last())?;
-            place.pass(walk.last());
+            if let Some(place) = &mut place {
+                place.pass(walk.last());
+            }
             verified.receipts += 1;
             verified.redacted += u64::from(kept.opening.is_none());
         }
         self.check_orphans(&view)?;
         verified.head = self.head_at(walk.last());
-        verified.standing = place.standing();
+        verified.standing = place.map(|place| place.standing());
         Ok(verified)
     }
 
@@ -301,11 +303,7 @@ impl LedgerReader {
         let said: String = view
             .query_row("PRAGMA integrity_check(1)", (), |row| row.get(0))
             .map_err(|source| self.failed(source))?;
-        if said == "ok" {
-            return Ok(());
-        }
-        let doing = format!("the ledger {} is damaged", self.path.display());
-        Err(LedgerError::Storage { doing, source: said.into() })
+        if said == "ok" { Ok(()) } else { Err(self.damaged(said)) }
     }
 
     /// Where the chain begins; all prunings are checked.
@@ -336,7 +334,23 @@ impl LedgerReader {
     }
 
     fn failed(&self, source: rusqlite::Error) -> LedgerError {
-        failed("read", &self.path, source)
+        use rusqlite::{Error, ErrorCode};
+
+        let broken = matches!(
+            source.sqlite_error_code(),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+        );
+        match source {
+            Error::FromSqlConversionFailure(..)
+            | Error::InvalidColumnType(..)
+            | Error::Utf8Error(..) => self.damaged(source.to_string()),
+            source if broken => self.damaged(source.to_string()),
+            source => failed("read", &self.path, source),
+        }
+    }
+
+    fn damaged(&self, how: String) -> LedgerError {
+        LedgerError::Damaged { what: format!("the ledger {}", self.path.display()), how }
     }
 }
 
@@ -445,37 +459,6 @@ impl Kept {
                 changed("its text or its prompt was changed")
             }
         }
-    }
-}
-
-/// Looks for the receipt of a checkpoint on the way.
-struct Place<'a> {
-    checkpoint: Option<&'a Checkpoint>,
-    standing: Standing,
-}
-
-impl<'a> Place<'a> {
-    fn new(checkpoint: Option<&'a Checkpoint>, identity: &Identity, start: Anchor) -> Self {
-        let standing = match checkpoint {
-            Some(checkpoint) if checkpoint.ledger != identity.id => Standing::OtherLedger,
-            Some(checkpoint) if checkpoint.sequence < start.sequence => Standing::Pruned,
-            _ => Standing::Truncated,
-        };
-        let mut place = Self { checkpoint, standing };
-        place.pass(start);
-        place
-    }
-
-    fn pass(&mut self, at: Anchor) {
-        let Some(checkpoint) = self.checkpoint else { return };
-        if self.standing == Standing::Truncated && at.sequence == checkpoint.sequence {
-            let same = at.link == checkpoint.link;
-            self.standing = if same { Standing::Holds } else { Standing::Rewritten };
-        }
-    }
-
-    fn standing(&self) -> Option<Standing> {
-        self.checkpoint.map(|_| self.standing)
     }
 }
 

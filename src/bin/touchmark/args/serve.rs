@@ -12,7 +12,7 @@ use touchmark::serve::policy;
 use super::{Loading, Looks};
 
 /// Answer requests over HTTP as OpenAI does, with marked text, and say of texts whether they are marked.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct Serve {
     /// Folder, GGUF file, or id on a hub (org/name, org/name:file.gguf) [default: the bundled model]
     #[arg(value_name = "MODEL", env = "TOUCHMARK_MODEL", conflicts_with = "detect_only")]
@@ -47,7 +47,7 @@ pub struct Serve {
 }
 
 /// Who may ask for what.
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(next_help_heading = "Policy")]
 pub struct Policy {
     /// Profile to mark with; may be given again for clients to choose from, the first being the usual one
@@ -77,7 +77,7 @@ pub struct Policy {
 }
 
 /// How much is done at once.
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(next_help_heading = "Work")]
 pub struct Work {
     /// Tokens of an answer where the client does not say [default: as many as fit]
@@ -104,7 +104,7 @@ pub struct Work {
 }
 
 /// What is kept of answers.
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(next_help_heading = "Records")]
 pub struct Receipts {
     /// Where answers name their receipts
@@ -125,7 +125,7 @@ pub struct Receipts {
 }
 
 /// How texts are read.
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(next_help_heading = "Detection")]
 pub struct Detection {
     /// Profiles to look for; `all` for all [default: those that are marked with]
@@ -142,7 +142,7 @@ pub struct Detection {
 }
 
 /// What connections may be.
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(next_help_heading = "Connections")]
 pub struct Connections {
     /// Certificate chain, PEM

@@ -93,21 +93,26 @@ fn make(global: &Global, new: &NewApiKey) -> anyhow::Result<Exit> {
     PolicyFile::parse(&toml::to_string(&after)?)?;
     if known {
         let mut file = std::fs::OpenOptions::new().append(true).open(&new.file);
-        let written = file.as_mut().map_err(|error| std::io::Error::new(error.kind(), error.to_string()));
+        let written =
+            file.as_mut().map_err(|error| std::io::Error::new(error.kind(), error.to_string()));
         written
             .and_then(|file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
             .with_context(|| format!("cannot write {}", new.file.display()))?;
     } else {
         Store::write_secret(&new.file, text.trim_start().as_bytes())?;
     }
-    let made = Made { name: &new.name, api_key: key.reveal(), file: new.file.display().to_string() };
+    let made =
+        Made { name: &new.name, api_key: key.reveal(), file: new.file.display().to_string() };
     if global.json {
         output::json(&made)?;
     } else {
         writeln!(anstream::stdout(), "{}", made.api_key)?;
         output::note(
             global.quiet,
-            &format!("The API key of \"{}\"; it is shown this once. Entry added to {}.", made.name, made.file),
+            &format!(
+                "The API key of \"{}\"; it is shown this once. Entry added to {}.",
+                made.name, made.file
+            ),
         );
     }
     Ok(Exit::Done)

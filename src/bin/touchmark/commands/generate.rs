@@ -220,7 +220,7 @@ fn encode(id: String, given: Given, model: &Model) -> anyhow::Result<Prompt> {
         Given::Text { prompt } => {
             [model.begin.as_slice(), &model.tokenizer.encode(prompt)?.ids].concat()
         }
-        Given::Chat { messages } => model.tokenizer.encode_prompt(&model.render(messages)?)?,
+        Given::Chat { messages } => model.tokenizer.encode_prompt(&model.chat.render(messages)?)?,
     };
     // Before anything is written, rather than in the middle of a long run.
     let window = model.lm.max_positions();

@@ -59,26 +59,9 @@ pub fn run(global: &Global, args: &args::Identify) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The text: a file's if there is one of that name.
 fn document(args: &args::Identify) -> anyhow::Result<Document> {
-    let path = Path::new(&args.text);
-    let (source, text) = if args.text == "-" {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
-        ("-", text)
-    } else if path.is_file() {
-        let text = std::fs::read_to_string(path);
-        (args.text.as_str(), text.with_context(|| format!("cannot read {}", path.display()))?)
-    } else if path.is_dir() {
-        bail!("{} is a folder; `touchmark detect --profile all` reads many texts", path.display());
-    } else if is_path(&args.text) {
-        bail!(
-            "there is no file {}; a text of one word is read with `-`, from standard input",
-            path.display()
-        );
-    } else {
-        ("the command line", args.text.clone())
-    };
+    let (source, text) =
+        read_text(&args.text, "`touchmark detect --profile all` reads many texts")?;
     Ok(Document {
         id: source.to_owned(),
         source: source.to_owned(),
@@ -87,6 +70,28 @@ fn document(args: &args::Identify) -> anyhow::Result<Document> {
         prompt: args.prompt.clone(),
         line: None,
     })
+}
+
+/// A text and where it is from: a file if there is one of that name. Of a folder, `folders` says what to do.
+pub fn read_text<'a>(argument: &'a str, folders: &str) -> anyhow::Result<(&'a str, String)> {
+    let path = Path::new(argument);
+    if argument == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+        Ok(("-", text))
+    } else if path.is_file() {
+        let text = std::fs::read_to_string(path);
+        Ok((argument, text.with_context(|| format!("cannot read {}", path.display()))?))
+    } else if path.is_dir() {
+        bail!("{} is a folder; {folders}", path.display());
+    } else if is_path(argument) {
+        bail!(
+            "there is no file {}; a text of one word is read with `-`, from standard input",
+            path.display()
+        );
+    } else {
+        Ok(("the command line", argument.to_owned()))
+    }
 }
 
 /// Whether a text looks like the name of a file: one word with a slash or an ending.

@@ -1,5 +1,7 @@
 //! One file a command.
 
+#[cfg(feature = "serve")]
+pub mod api_key;
 #[cfg(bundled_models)]
 pub mod bundled;
 pub mod calibrate;
@@ -23,6 +25,8 @@ pub mod marks;
 #[cfg(any(feature = "engine", feature = "hub"))]
 pub mod model;
 pub mod profile;
+#[cfg(feature = "ledger")]
+pub mod receipt;
 #[cfg(feature = "serve")]
 pub mod serve;
 pub mod sketches;

@@ -22,14 +22,24 @@ pub struct Model {
     /// Tokens that a text begins with, unless it is a chat.
     pub begin: Vec<TokenId>,
     pub ends: Ends,
-    chat: Result<ChatTemplate, ChatError>,
+    pub chat: Templates,
+}
+
+/// How a model reads conversations.
+pub struct Templates {
+    template: Result<ChatTemplate, ChatError>,
     folds_system: bool,
 }
 
-impl Model {
+impl Templates {
+    /// Whether it reads any.
+    pub fn exist(&self) -> bool {
+        self.template.is_ok()
+    }
+
     /// Renders a conversation with the model's template.
     pub fn render(&self, messages: &[Message]) -> anyhow::Result<String> {
-        let template = self.chat.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
+        let template = self.template.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
         let folded = if self.folds_system {
             touchmark::tokenizer::fold_system(messages)
         } else {
@@ -70,8 +80,8 @@ pub fn load(global: &Global, place: &Place, loading: Loading<'_>) -> anyhow::Res
     );
     let tokenizer_source = tokenizer_source(place, text.tokenizer, vocab_size)?;
     let ends = Ends { end: text.ends, never: Vec::new() };
-    let (chat, folds_system) = (text.chat, text.folds_system);
-    Ok(Model { lm, tokenizer, tokenizer_source, begin, ends, chat, folds_system })
+    let chat = Templates { template: text.chat, folds_system: text.folds_system };
+    Ok(Model { lm, tokenizer, tokenizer_source, begin, ends, chat })
 }
 
 fn tokenizer_source(
@@ -86,6 +96,50 @@ fn tokenizer_source(
     let vocab_size = u32::try_from(vocab_size).context("internal fault: more tokens than ids")?;
     let entropy = touchmark::detect::DEFAULT_ENTROPY;
     Ok(TokenizerSource { file, vocab_size, name: place.name.clone(), entropy })
+}
+
+/// What tells a model's weights from others: BLAKE3 of the one file that holds them, or of the names and hashes of several.
+pub fn weights_hash(files: &Files) -> anyhow::Result<String> {
+    let paths = match files {
+        Files::Bundled => return bundled_hash(),
+        Files::Gguf(path) => vec![path.clone()],
+        Files::Folder(folder) => {
+            let entries = std::fs::read_dir(folder)
+                .with_context(|| format!("cannot read {}", folder.display()))?;
+            let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+            paths.retain(|path| path.extension().is_some_and(|ending| ending == "safetensors"));
+            paths.sort();
+            paths
+        }
+    };
+    if let [path] = &paths[..] {
+        return Ok(file_hash(path)?.to_hex().to_string());
+    }
+    let mut all = blake3::Hasher::new();
+    for path in &paths {
+        all.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+        all.update(&[0]);
+        all.update(file_hash(path)?.as_bytes());
+    }
+    Ok(all.finalize().to_hex().to_string())
+}
+
+fn file_hash(path: &Path) -> anyhow::Result<blake3::Hash> {
+    let mut hasher = blake3::Hasher::new();
+    let file = std::fs::File::open(path);
+    file.and_then(|file| hasher.update_reader(file).map(|_| ()))
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(hasher.finalize())
+}
+
+#[cfg(bundled_models)]
+fn bundled_hash() -> anyhow::Result<String> {
+    Ok(blake3::hash(crate::commands::bundled::CHAT_WEIGHTS).to_hex().to_string())
+}
+
+#[cfg(not(bundled_models))]
+fn bundled_hash() -> anyhow::Result<String> {
+    anyhow::bail!("{}", super::NO_BUNDLED)
 }
 
 /// What the engine loads.

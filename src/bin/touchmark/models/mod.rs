@@ -19,7 +19,7 @@ mod tokenizers;
 #[cfg(feature = "hub")]
 pub use hub::settings as hub_settings;
 #[cfg(feature = "engine")]
-pub use load::{Loading, Model, load, source};
+pub use load::{Loading, Model, Templates, load, source, weights_hash};
 #[cfg(feature = "engine")]
 pub use text::{Text, check_fits, text};
 pub use tokenizers::{

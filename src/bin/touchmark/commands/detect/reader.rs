@@ -12,6 +12,7 @@ use touchmark::corpus::{Content, Document};
 use touchmark::detect::{
     BayesianDetector, Candidates, Detection, Detector, Row, Screen, Shown, Windows,
 };
+use touchmark::keys::TenantName;
 use touchmark::normalise::{self, normalise};
 use touchmark::prf::Start;
 use touchmark::profile::Profile;
@@ -31,6 +32,8 @@ pub struct Wanted<'a> {
     pub profiles: &'a [String],
     pub keys: &'a [String],
     pub tenants: Option<&'a Path>,
+    /// Tenants whose keys are tried besides.
+    pub also_tenants: &'a [TenantName],
     pub screen: Screen,
     /// How many keys of a profile are told of; none: as many as is usual.
     pub top: Option<usize>,
@@ -74,6 +77,7 @@ impl<'a> Wanted<'a> {
             profiles,
             keys: &looks.keys,
             tenants: looks.tenants.as_deref(),
+            also_tenants: &[],
             screen: looks.screen,
             top: looks.top.map(|top| top as usize),
             alone: false,

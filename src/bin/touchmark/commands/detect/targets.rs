@@ -73,11 +73,15 @@ pub fn chosen(global: &Global, store: &Store, wanted: &Wanted<'_>) -> anyhow::Re
                 vec![NamedKey { name, key }]
             }
         };
-        let keys = match &tenants {
+        let mut keys = match &tenants {
             Some(tenants) => of_tenants(&keys, tenants)
                 .with_context(|| format!("profile \"{}\" with --tenants", profile.id))?,
             None => keys,
         };
+        // Keys of other engines have no tenants.
+        if keys.iter().all(|named| named.key.count().is_none()) {
+            keys.extend(of_tenants(&keys, wanted.also_tenants)?);
+        }
         if !keys.is_empty() {
             all.push(Chosen { profile, keys });
         }

@@ -80,16 +80,14 @@ pub fn served(
     place: &Place,
     name: String,
 ) -> anyhow::Result<Served> {
-    let hash = models::weights_hash(place)?;
-    let models::Model { lm, tokenizer, begin, ends, .. } = &model;
+    let hash = models::weights_hash(&place.files)?;
+    let models::Model { lm, tokenizer, begin, ends, chat, .. } = model;
     let (window, vocab_size) = (lm.max_positions(), lm.vocab_size());
-    let (begin, ends, bytes_per_position) = (begin.clone(), ends.clone(), lm.bytes_per_position());
-    let _ = tokenizer;
-    let (lm, tokenizer, templates) = model.into_parts();
+    let bytes_per_position = lm.bytes_per_position();
     let tokenizer = Arc::new(tokenizer);
     let settings = settings(args, lm.as_ref())?;
     let scheduler = Scheduler::start(lm, tokenizer.clone(), ends.clone(), settings)?;
-    let chat = templates.map(|templates| Arc::new(Rendered(templates)) as Arc<dyn Chat>);
+    let chat = chat.exist().then(|| Arc::new(Rendered(chat)) as Arc<dyn Chat>);
     let writer = Writer {
         name,
         hash,

@@ -44,7 +44,7 @@ impl Ground<'_> {
         let anonymous =
             if keyed { None } else { Some(Arc::new(self.anonymous(&file.defaults, &mut tried)?)) };
         let exemptions = Exemptions(file.exempt.clone());
-        Ok(Policies { accounts, anonymous, public_detection: file.public.detection, exemptions })
+        Ok(Policies { accounts, anonymous, public_detection: file.public_detection, exemptions })
     }
 
     fn anonymous(&self, defaults: &Defaults, tried: &mut Tried) -> anyhow::Result<Account> {
