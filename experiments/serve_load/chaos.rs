@@ -40,6 +40,8 @@ struct Seen {
     wrong: Vec<Value>,
     /// Receipts that a client was told of.
     receipts: HashSet<String>,
+    /// Answers that a client left after it had read some of their text.
+    left: HashSet<String>,
 }
 
 impl Seen {
@@ -85,6 +87,8 @@ pub fn run(server: &Server, requests: u64) -> Value {
         "wrong_answers": seen.wrong, "quiet_answers_changed": quiet.iter().filter(|(at, text)| again[at] != **text).count(),
         "receipts_told": seen.receipts.len(),
         "receipts_missing": server.missing_receipts(&seen.receipts),
+        "answers_left": seen.left.len(),
+        "receipts_of_answers_left_missing": server.missing_receipts(&seen.left),
         "resident_kib": { "before": memory[0], "after_half": memory[1], "after_all": memory[2] },
         "slots_before": idle, "slots_after": after,
     })
@@ -127,7 +131,7 @@ fn one(server: &Server, quiet: &Quiet, number: u64, seen: &Mutex<Seen>) {
         50..55 => {
             ("read slowly", streamed(server, quiet, (asked, policy), seen, 1 + draws.below(40)))
         }
-        55..72 => ("stream left", stream_left(server, asked, policy, draws.below(8))),
+        55..72 => ("stream left", stream_left(server, asked, policy, draws.below(8), seen)),
         72..82 => ("left while waiting", left(server, asked, policy, draws.below(60))),
         _ => ("malformed", malformed(server, policy, &mut draws)),
     };
@@ -187,7 +191,13 @@ fn compare(quiet: &Quiet, at: (u64, &'static str), text: &str, answer: &Value, s
 }
 
 /// Goes away after some events.
-fn stream_left(server: &Server, asked: u64, policy: &str, after: u64) -> std::io::Result<String> {
+fn stream_left(
+    server: &Server,
+    asked: u64,
+    policy: &str,
+    after: u64,
+    seen: &Mutex<Seen>,
+) -> std::io::Result<String> {
     let mut body = question(server, asked, true);
     body["max_tokens"] = 200.into();
     let bytes = client::request("POST", "/v1/completions", &server.keys[policy], &body.to_string());
@@ -195,8 +205,11 @@ fn stream_left(server: &Server, asked: u64, policy: &str, after: u64) -> std::io
         return Ok("closed".to_owned());
     };
     for _ in 0..after {
-        if response.event()?.is_none() {
-            break;
+        let Some(event) = response.event()? else { break };
+        let event: Value = serde_json::from_str(&event).map_err(std::io::Error::other)?;
+        let has_text = event["choices"][0]["text"].as_str().is_some_and(|text| !text.is_empty());
+        if let Some(answer) = event["id"].as_str().filter(|_| has_text) {
+            seen.lock().unwrap().left.insert(answer.to_owned());
         }
     }
     Ok(response.status.to_string())

@@ -27,7 +27,7 @@ fn main() {
         "throughput" => throughput(),
         "chaos" => {
             let requests = arguments.get(1).map_or(10_000, |count| count.parse().unwrap());
-            let server = Server::start(&["--max-running", "32"]);
+            let server = Server::start(&["--max-running", "32", "--cache-memory", "96"]);
             let mut results = chaos::run(&server, requests);
             results["ledger"] = server.stop();
             results
