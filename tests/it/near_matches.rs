@@ -84,6 +84,7 @@ fn edited_excerpts_are_found_among_thousands_of_answers_and_other_texts_are_not(
     let ledger = home.open(false);
     corpus.record(&ledger);
     // (answers' words, excerpt's words, percent edited, fewest of the queries found)
+    let mut short = Vec::new();
     for (group, excerpt, percent, fewest) in FOUND {
         let first: usize = ANSWERS[..group].iter().map(|(count, _)| count).sum();
         let (count, length) = ANSWERS[group];
@@ -96,31 +97,36 @@ fn edited_excerpts_are_found_among_thousands_of_answers_and_other_texts_are_not(
             best(&ledger, &text).is_some_and(|best| best.receipt.answer == answer.to_string())
         });
         let found = found.count();
-        println!("{excerpt} of {length} words, {percent} % edited: {found} of {QUERIES}");
-        assert!(found >= fewest, "{excerpt} of {length} words, {percent} % edited: {found}");
+        let said = format!("{excerpt} of {length} words, {percent} % edited: {found} of {QUERIES}");
+        println!("{said}");
+        if found < fewest {
+            short.push(said);
+        }
     }
+    assert!(short.is_empty(), "{short:?}");
     unrelated(&corpus, &ledger);
     exact(&corpus, &ledger);
 }
 
+/// Answers of up to 600 words are sketched whole, so that these numbers do not depend on the ledger's key.
 const FOUND: [(usize, usize, u64, usize); 17] = [
     (1, 50, 0, 60),
-    (1, 50, 10, 59),
-    (1, 50, 20, 55),
-    (1, 50, 30, 40),
+    (1, 50, 10, 60),
+    (1, 50, 20, 59),
+    (1, 50, 30, 52),
     (1, 100, 10, 60),
-    (1, 100, 30, 55),
+    (1, 100, 30, 60),
     (1, 200, 5, 60),
     (1, 200, 30, 60),
     (1, 500, 5, 60),
     (1, 500, 30, 60),
     (2, 50, 5, 60),
-    (2, 50, 30, 40),
-    (0, 50, 0, 40),
-    (0, 100, 10, 40),
-    (0, 200, 10, 55),
+    (2, 50, 30, 53),
+    (0, 50, 0, 56),
+    (0, 100, 10, 57),
+    (0, 200, 10, 59),
     (0, 500, 10, 60),
-    (0, 500, 30, 50),
+    (0, 500, 30, 58),
 ];
 
 /// Other passages, of the same books too: phrases that every writer uses are not enough.
@@ -137,7 +143,7 @@ fn unrelated(corpus: &Corpus, ledger: &SqliteLedger) {
     for alarm in &alarms {
         println!("{:?}", alarm.similarity);
     }
-    assert!(queries > 500 && alarms.len() <= 2, "{queries} {alarms:?}");
+    assert!(queries > 500 && alarms.is_empty(), "{queries} {alarms:?}");
 }
 
 fn exact(corpus: &Corpus, ledger: &SqliteLedger) {
