@@ -162,6 +162,19 @@ fn limits_are_kept() {
     assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
 }
 
+/// A page that somebody looks at may lead a name of its own to this machine.
+#[test]
+fn without_keys_only_this_machine_is_answered_under_its_own_name() {
+    let home = Home::new();
+    let server = Server::start(&home, &[]);
+    let ask = |host: &str| {
+        let request =
+            server.agent.get(format!("{}/v1/models", server.address)).header("host", host);
+        super::reply(request.call().unwrap()).status
+    };
+    assert_eq!((ask("localhost:8080"), ask("evil.example:8080")), (200, 403));
+}
+
 #[cfg(unix)]
 #[test]
 fn policies_change_without_losing_a_request() {
