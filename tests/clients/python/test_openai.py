@@ -364,7 +364,7 @@ def test_too_much_is_refused(model):
         chat("default", model, messages=[{"role": "user", "content": "word " * 5000}])
     assert caught.value.code == "context_length_exceeded"
     with pytest.raises(openai.APIStatusError) as caught:
-        chat("default", model, messages=[{"role": "user", "content": "a" * (20 << 20)}])
+        chat("default", model, messages=[{"role": "user", "content": "a" * (6 << 20)}])
     assert caught.value.status_code == 413
 
 
