@@ -81,7 +81,7 @@ fn mark(number: u64, tokenizer: &dyn Tokenize) -> Option<JobMark> {
     let spec = Spec::usual(name[number as usize % 5]?)?;
     let special = tokenizer.special_ids().to_vec();
     let vocabulary = Vocabulary { tokenizer: tokenizer.hash(), size: 8192, special };
-    let skips = number % 2 == 0 && spec.name() != "unigram";
+    let skips = number.is_multiple_of(2) && spec.name() != "unigram";
     let repeats = if skips { Repeats::SingleTurn } else { Repeats::ScoreOnce };
     let mark = Watermark::new(&key(number), spec.prf(), &spec, &vocabulary, repeats);
     Some(JobMark { watermark: Arc::new(mark.unwrap()), message: None })
