@@ -231,7 +231,8 @@ impl Words {
         let mut words = Self { text: String::with_capacity(text.len()), starts: Vec::new() };
         let mut inside = false;
         for character in normalised.as_deref().unwrap_or(text).chars() {
-            if !character.is_alphanumeric() && !(inside && is_combining_mark(character)) {
+            let mark = inside && is_combining_mark(character);
+            if !character.is_alphanumeric() && !mark {
                 inside = false;
                 continue;
             }

@@ -117,8 +117,8 @@ fn one_answer_is_shown_to_somebody_who_has_no_ledger() {
     let right = json(&elsewhere, &verify("right.txt"), 0);
     assert_eq!((&right["agreement"], &right["valid"]), (&"exact".into(), &Value::Bool(true)));
     assert_eq!(json(&elsewhere, &verify("wrong.txt"), 1)["agreement"], "different");
-    let stranger = "ab".repeat(32);
-    let pinned = [&verify("right.txt")[..], &["--public-key", &stranger]].concat();
+    let other_key = "ab".repeat(32);
+    let pinned = [&verify("right.txt")[..], &["--public-key", &other_key]].concat();
     assert_eq!(run(&elsewhere, &pinned).0, 1);
     let prompt = [&verify("right.txt")[..], &["--prompt", "wrong.txt"]].concat();
     let (code, _, err) = run(&elsewhere, &prompt);
