@@ -13,6 +13,8 @@
 //! - [`reports`]: the page that `detect` writes for people
 //! - [`serving`]: the server: policies, roles, keys in turn, how it is run
 //! - [`cluster`]: the detector in SQL, on one machine and on many
+//! - [`receipts`]: what is recorded of answers, and which answer a text came from
+//! - [`public_detection`]: what a server tells the public of texts, and what can be learned from it
 //! - [`threat_model`]: what a mark can and cannot prove
 //! - [`formats`]: the PRF's bytes, profiles, key files, rows
 
@@ -26,6 +28,7 @@ pub mod models;
 pub mod payloads;
 pub mod performance;
 pub mod public_detection;
+pub mod receipts;
 pub mod reports;
 pub mod runs;
 pub mod schemes;

@@ -1,1 +1,1 @@
-//! # Detection for the public
+#![doc = include_str!("public_detection.md")]

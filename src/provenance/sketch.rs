@@ -19,7 +19,7 @@
 //! lengths. A MinHash of fixed size compares the smallest values of the *union*, among which a short passage has next to none;
 //! sampling by hash keeps the same share of both, whatever their lengths (FracMinHash: Irber et al. 2022; Hera, Pierce-Ward &
 //! Koslicki 2023). Halving the share only when a text is long bounds the size (adaptive sampling, Wegman; Flajolet 1990) and
-//! leaves answers of up to some 500 words whole: there the count is not an estimate.
+//! leaves answers of up to some 1,000 words whole: there the count is not an estimate.
 
 use unicode_normalization::char::is_combining_mark;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -154,7 +154,7 @@ pub struct Sketch {
 
 impl Sketch {
     /// Most values.
-    pub const MOST: usize = 512;
+    pub const MOST: usize = 1024;
     const VERSION: u8 = 1;
     const HEADER: usize = 14;
 
@@ -272,4 +272,118 @@ fn is_unspaced(character: char) -> bool {
         '\u{0E00}'..='\u{0EFF}' | '\u{1000}'..='\u{109F}' | '\u{1780}'..='\u{17FF}'
         | '\u{3040}'..='\u{30FF}' | '\u{3400}'..='\u{9FFF}' | '\u{F900}'..='\u{FAFF}'
         | '\u{20000}'..='\u{3FFFF}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::receipt::{Part, Seed};
+    use super::super::similarity::{Overlap, Similarity};
+    use super::*;
+
+    fn key(byte: u8) -> SketchKey {
+        SketchKey::take(&mut [byte; 32])
+    }
+
+    fn sketch(text: &str) -> Sketch {
+        Sketch::new(&key(1), text)
+    }
+
+    fn words(text: &str) -> Vec<String> {
+        let words = Words::of(text);
+        words.text.split(' ').map(str::to_owned).collect()
+    }
+
+    /// Words that stand for numbers.
+    fn prose(numbers: impl Iterator<Item = u64>) -> String {
+        numbers.map(|number| format!("w{number}")).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn what_is_not_a_word_does_not_count() {
+        let plain = sketch("It's five o'clock, \"somewhere\" in the world - or so they say.");
+        for same in [
+            "it\u{2019}s FIVE o\u{2019}clock \u{201C}somewhere\u{201D} in the world or so they say",
+            "It's  five\no'clock, somewhere in the\u{A0}world; or so they say!  ",
+        ] {
+            assert_eq!(sketch(same), plain, "{same}");
+        }
+        assert_ne!(sketch("It is five o'clock somewhere in the world or so they say"), plain);
+        assert_eq!(words("Caf\u{E9} na\u{308}ive"), ["caf\u{E9}", "n\u{E4}ive"]);
+        assert_eq!(words("我们在这里 abc"), ["我", "们", "在", "这", "里", "abc"]);
+        assert_eq!(sketch("我们在这里吃饭").values.len(), 3);
+    }
+
+    #[test]
+    fn short_texts_have_one_shingle_and_texts_without_words_none() {
+        for (text, count) in [
+            ("one", 1),
+            ("one two three four", 1),
+            ("a b c d e", 1),
+            ("a b c d e f", 2),
+            ("", 0),
+            ("?!", 0),
+        ] {
+            assert_eq!(sketch(text).values.len(), count, "{text}");
+        }
+        assert_ne!(sketch("?!").whole, sketch("!?").whole);
+        assert_ne!(sketch("one").whole, sketch("two").whole);
+    }
+
+    #[test]
+    fn without_the_key_a_sketch_says_nothing() {
+        let text = prose(0..100);
+        let (ours, theirs) = (sketch(&text), Sketch::new(&key(2), &text));
+        assert_ne!(ours.whole, theirs.whole);
+        assert!(ours.values.iter().all(|value| !theirs.values.contains(value)));
+    }
+
+    #[test]
+    fn sketches_are_bounded_and_read_again() {
+        for count in [0, 10, 1000, 5000, 50_000] {
+            let sketch = sketch(&prose(0..count));
+            assert!(sketch.values.len() <= Sketch::MOST);
+            assert!(count < 2000 || sketch.values.len() > Sketch::MOST / 3);
+            assert_eq!(sketch.level == 0, count <= 1000);
+            let bytes = sketch.to_bytes();
+            assert_eq!(Sketch::from_bytes(&bytes).unwrap(), sketch);
+            assert!(Sketch::from_bytes(&bytes[..bytes.len() - 1]).is_err());
+            assert!(Sketch::from_bytes(&[&[2], &bytes[1..]].concat()).is_err());
+            let seed = Seed::from_bytes([7; 32]);
+            assert_ne!(seed.commit(Part::Sketch, &bytes), seed.commit(Part::Text, &bytes));
+        }
+    }
+
+    fn similarity(query: &str, answer: &str) -> Similarity {
+        let bytes = sketch(answer).to_bytes();
+        let overlap = Overlap::of(&Query::new(&key(1), query), SketchView::of(&bytes).unwrap());
+        Similarity::of(&overlap, 1).unwrap()
+    }
+
+    /// Half of a query stands in a long answer; the interval holds that half as often as it says.
+    #[test]
+    fn intervals_of_samples_cover() {
+        let mut covered = 0;
+        for trial in 0..300 {
+            let start = 1_000_000 * trial;
+            let answer = prose(start..start + 20_000);
+            let query = prose((start + 500..start + 604).chain(start + 500_000..start + 500_104));
+            let found = similarity(&query, &answer);
+            assert!(found.compared < 50, "{found:?}");
+            // A query without a shingle of the sample says nothing.
+            covered += u32::from(found.containment_interval.contains(100.0 / 204.0));
+        }
+        assert!(covered >= 280, "{covered} of 300");
+    }
+
+    #[test]
+    fn whole_sketches_count() {
+        let found = similarity(&prose(100..204), &prose(0..500));
+        assert_eq!((found.shared, found.compared), (100, 100));
+        let interval = found.containment_interval;
+        assert_eq!((found.containment, interval.low, interval.high), (1.0, 1.0, 1.0));
+        assert_eq!((found.coverage, found.jaccard), (100.0 / 496.0, 100.0 / 496.0));
+        assert!(found.log10_hash_chance < -500.0);
+        let none = similarity(&prose(1000..1200), &prose(0..500));
+        assert_eq!((none.shared, none.log10_hash_chance), (0, 0.0));
+    }
 }

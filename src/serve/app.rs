@@ -40,6 +40,9 @@ pub struct Settings {
     pub receipts: ReceiptsTold,
     /// Whether the address in `x-forwarded-for` is the client's: only behind a proxy that sets it.
     pub trust_forwarded_for: bool,
+    /// Whether only this machine is answered, under its own names: nobody needs an API key here, and a page that somebody looks at
+    /// must not pass for this server by a name that leads to it (DNS rebinding).
+    pub local_only: bool,
     /// No model: texts are read, none are written.
     pub detect_only: bool,
 }
@@ -115,8 +118,10 @@ impl App {
         let metrics = Arc::new(Metrics::new(model));
         let counted = Arc::clone(&metrics);
         let observer = move |rows: &[Row]| counted.verdicts(rows);
-        let detection =
-            Detection::new(Arc::new(Loading), detection)?.with_observer(Arc::new(observer));
+        let faults = Arc::clone(&log);
+        let detection = Detection::new(Arc::new(Loading), detection)?
+            .with_observer(Arc::new(observer))
+            .with_fault_log(Arc::new(move |words| faults.fault(words)));
         Ok(Self {
             settings,
             policies: ArcSwap::from_pointee(Policies::nobody()),

@@ -53,6 +53,11 @@ pub async fn identify(State(app): State<Arc<App>>, mut request: Request, next: N
         return ApiError::unavailable("the server is still loading; try again soon", 5)
             .into_response();
     }
+    if app.settings.local_only && !names_this_machine(request.headers()) {
+        let message =
+            "this server answers this machine only; to be asked by another name it needs API keys";
+        return ApiError::forbidden(message).into_response();
+    }
     let network = network(&app, &request);
     let policies = app.policies.load();
     let account = match sent(request.headers()) {
@@ -81,6 +86,19 @@ pub async fn identify(State(app): State<Arc<App>>, mut request: Request, next: N
     };
     request.extensions_mut().extend(extensions(account, caller));
     next.run(request).await
+}
+
+/// Whether a request was sent to `localhost` or an address of the loopback.
+fn names_this_machine(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else {
+        return false;
+    };
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let local = name.eq_ignore_ascii_case("localhost");
+    local || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// What is answered while the server is loading.
@@ -139,4 +157,38 @@ fn network(app: &App, request: &Request) -> Network {
     };
     let told = if app.settings.trust_forwarded_for { forwarded() } else { None };
     Network::of(told.or(peer).unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn names_of_this_machine_are_known() {
+        let names = |host: &'static str| {
+            let host = (header::HOST, HeaderValue::from_static(host));
+            names_this_machine(&HeaderMap::from_iter([host]))
+        };
+        for own in ["localhost", "LocalHost:8080", "127.0.0.1", "127.0.0.1:80", "[::1]:8080"] {
+            assert!(names(own), "{own}");
+        }
+        for other in ["evil.example:8080", "localhost.evil.example", "10.0.0.1:8080", "[::2]", ""] {
+            assert!(!names(other), "{other}");
+        }
+        assert!(!names_this_machine(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn api_keys_are_read_from_bearer_headers_alone() {
+        let read = |value: &'static str| {
+            let header = (header::AUTHORIZATION, HeaderValue::from_static(value));
+            sent(&HeaderMap::from_iter([header]))
+        };
+        assert_eq!(read("Bearer  tmk-1 ").unwrap().unwrap().reveal(), "tmk-1");
+        assert!(sent(&HeaderMap::new()).unwrap().is_none());
+        for bad in ["", "tmk-1", "Basic dXNlcg==", "Bearer "] {
+            assert_eq!(read(bad).unwrap_err().status, 401, "{bad}");
+        }
+    }
 }

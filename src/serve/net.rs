@@ -33,16 +33,17 @@ pub struct NetSettings {
     pub tls: Option<(PathBuf, PathBuf)>,
 }
 
-/// Answers requests until `stop` comes, then finishes those under way for as long as the grace time; what is left is ended with
-/// `abort` a little before.
+/// Answers requests until `stop` comes, then finishes those under way for as long as the grace time. What is left then is ended with
+/// the reason `abort`, and clients have [`CLOSING`] to take that.
 ///
 /// # Errors
-/// [`io::Error`] when the certificate cannot be read or the listener fails.
+/// [`io::Error`] when the listener fails.
 pub async fn serve(
     app: Arc<App>,
     router: Router,
     listener: TcpListener,
     settings: NetSettings,
+    tls: Option<RustlsConfig>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
@@ -56,16 +57,28 @@ pub async fn serve(
     let mut server = axum_server::from_tcp(listener)?.handle(handle);
     let mut http = server.http_builder().http1();
     http.timer(TokioTimer::new()).header_read_timeout(settings.client_timeout);
-    match settings.tls {
+    match tls {
         None => server.acceptor(acceptor).serve(service).await,
-        Some((chain, key)) => {
-            // Another part of the program may have chosen already.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            let config = RustlsConfig::from_pem_chain_file(chain, key).await?;
-            let acceptor = RustlsAcceptor::new(config).acceptor(acceptor);
+        Some(tls) => {
+            let acceptor = RustlsAcceptor::new(tls).acceptor(acceptor);
             server.acceptor(acceptor).serve(service).await
         }
     }
+}
+
+/// Reads certificate and key.
+///
+/// # Errors
+/// [`io::Error`] naming the files.
+pub async fn tls(settings: &NetSettings) -> io::Result<Option<RustlsConfig>> {
+    let Some((chain, key)) = &settings.tls else { return Ok(None) };
+    // Another part of the program may have chosen already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = RustlsConfig::from_pem_chain_file(chain, key).await.map_err(|error| {
+        let files = format!("the certificate {} with the key {}", chain.display(), key.display());
+        io::Error::new(error.kind(), format!("{files} cannot be used: {error}"))
+    })?;
+    Ok(Some(config))
 }
 
 /// The orderly end.
@@ -78,11 +91,14 @@ async fn end(
     stop.await;
     app.drain();
     app.log.note("stopping: no more requests are taken, answers under way are finished");
-    handle.graceful_shutdown(Some(grace));
-    // Answers that are not finished by then still get their ends, their receipts and a reason.
-    tokio::time::sleep(grace.mul_f64(0.9)).await;
+    handle.graceful_shutdown(Some(grace + CLOSING));
+    tokio::time::sleep(grace).await;
+    // Those that are not finished still get their ends, their receipts and a reason.
     app.abort();
 }
+
+/// For the last words of answers that were ended.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// Lets in as many connections as allowed, and drops those that do not read.
 #[derive(Clone)]

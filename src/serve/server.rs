@@ -22,9 +22,10 @@ impl Server {
     /// Begins to answer: that it is loading, until the app is opened. SIGTERM and SIGINT end it; at SIGHUP it loads policies again.
     ///
     /// # Errors
-    /// [`io::Error`] when the operating system gives no threads or signals.
+    /// [`io::Error`] when the operating system gives no threads or signals, or the certificate cannot be used.
     pub fn start(app: &Arc<App>, listener: TcpListener, settings: NetSettings) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let tls = runtime.block_on(net::tls(&settings))?;
         let serving = {
             let _entered = runtime.enter();
             let stop = stopped()?;
@@ -33,7 +34,7 @@ impl Server {
                 .layer(axum::middleware::from_fn(auth::callers_only));
             let pages = page::router().merge(openapi::router(app.settings.detect_only));
             let router = routes::router(Arc::clone(app), detection.merge(pages));
-            runtime.spawn(net::serve(Arc::clone(app), router, listener, settings, stop))
+            runtime.spawn(net::serve(Arc::clone(app), router, listener, settings, tls, stop))
         };
         Ok(Self { runtime, serving })
     }
@@ -41,17 +42,12 @@ impl Server {
     /// Waits until it has ended.
     ///
     /// # Errors
-    /// [`io::Error`] when it could not listen, or its certificate could not be read.
+    /// [`io::Error`] when it could not listen.
     pub fn wait(self) -> io::Result<()> {
         let ended = self.runtime.block_on(self.serving);
         // Threads that examine a text for a client who has gone are not waited for.
         self.runtime.shutdown_background();
         ended.map_err(io::Error::other)?
-    }
-
-    /// Whether it has ended already, as when its certificate cannot be read.
-    pub fn has_ended(&self) -> bool {
-        self.serving.is_finished()
     }
 }
 

@@ -24,6 +24,8 @@ mod cli_identify;
 mod cli_import;
 #[cfg(all(feature = "bundled", feature = "hub", unix))]
 mod cli_models;
+#[cfg(all(feature = "cli", feature = "ledger"))]
+mod cli_receipt;
 #[cfg(feature = "bundled")]
 mod cli_tenants;
 mod common;
@@ -44,11 +46,15 @@ mod import;
 mod ledger;
 #[cfg(feature = "tokenizer")]
 mod many_keys;
+#[cfg(feature = "ledger")]
+mod near_matches;
 mod payload;
 mod peers;
 #[cfg(all(feature = "engine", feature = "tokenizer"))]
 mod power;
 mod prf;
+#[cfg(feature = "serve")]
+mod public_detection;
 #[cfg(all(feature = "bundled", unix))]
 mod readme;
 #[cfg(feature = "report")]

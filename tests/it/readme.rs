@@ -1,5 +1,6 @@
 //! The README's commands, run in order in a fresh folder as a newcomer would.
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,16 +13,19 @@ fn every_command_of_the_readme_works() {
         readme.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     let (cargo, guide): (Vec<&str>, Vec<&str>) =
         blocks.iter().partition(|block| block.contains("cargo "));
-    assert_eq!((cargo.len(), guide.len()), (1, 8), "CI runs the cargo block itself");
+    assert_eq!((cargo.len(), guide.len()), (1, 9), "CI runs the cargo block itself");
     let home = Home::new();
     let program = Path::new(env!("CARGO_BIN_EXE_touchmark")).parent().unwrap();
     let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
     for block in guide {
+        let block = block.replace("8080", &port);
         let output = Command::new("sh")
-            .args(["-euxc", block])
+            .args(["-euxc", &block])
             .current_dir(home.path(""))
             .env("PATH", &path)
             .env("TOUCHMARK_HOME", home.path("home"))
+            .env("TOUCHMARK_PORT", &port)
             .output()
             .unwrap();
         let error = String::from_utf8_lossy(&output.stderr);

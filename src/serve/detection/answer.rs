@@ -22,8 +22,8 @@ pub struct Answer {
     pub verdict: Verdict,
     /// Tokens that count: of the mark that is told of, or for the public the most of any mark, rounded down to tens.
     pub num_scored_tokens: u64,
-    /// Tokens of the text.
-    pub num_tokens: u64,
+    /// Tokens of the text, or of the earlier one whose verdict this is; null where the text was not read.
+    pub num_tokens: Option<u64>,
     /// Where the evidence is insufficient: about how many tokens a text should have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub needed_tokens: Option<u64>,
@@ -112,7 +112,7 @@ pub struct TextPiece {
 pub(super) struct PublicVerdict {
     verdict: Verdict,
     scored: u64,
-    tokens: u64,
+    tokens: Option<u64>,
     needed: Option<u64>,
     reason: Option<Reason>,
 }
@@ -123,7 +123,7 @@ impl PublicVerdict {
         Self {
             verdict: Verdict::InsufficientEvidence,
             scored: 0,
-            tokens: 0,
+            tokens: None,
             needed: None,
             reason: Some(Reason::LikeEarlier),
         }
@@ -139,7 +139,7 @@ impl PublicVerdict {
         let needed = (verdict == Verdict::InsufficientEvidence)
             .then(|| enough(rows).map_or(least, |enough| enough.max(least)));
         let reason = is_short.then_some(Reason::TooShort);
-        Self { verdict, scored: scored / 10 * 10, tokens, needed, reason }
+        Self { verdict, scored: scored / 10 * 10, tokens: Some(tokens), needed, reason }
     }
 
     /// Whether it rests on the text's mark.
@@ -185,7 +185,7 @@ impl Answer {
         let verdict = together(&rows);
         let needed = (verdict == Verdict::InsufficientEvidence).then(|| enough(&rows)).flatten();
         let said =
-            PublicVerdict { verdict, scored: 0, tokens: tokens as u64, needed, reason: None };
+            PublicVerdict { verdict, scored: 0, tokens: Some(tokens as u64), needed, reason: None };
         let answer = Self::public(id, said);
         let best = (0..rows.len()).min_by(|&a, &b| rank(&rows[a]).cmp_to(rank(&rows[b])));
         let Some((at, row)) = best.and_then(|at| Some((at, rows.get(at)?))) else {

@@ -55,7 +55,7 @@ pub enum BatchRow {
 #[utoipa::path(
     post,
     path = "/v1/watermark/detect/batch",
-    tag = "watermark",
+    tag = "Detection",
     request_body(content = String, content_type = "application/x-ndjson", description = "One DetectRequest a line"),
     responses(
         (status = 200, description = "One BatchRow a line", body = BatchRow, content_type = "application/x-ndjson"),

@@ -36,7 +36,7 @@ pub struct ProfileList {
 #[utoipa::path(
     post,
     path = "/v1/watermark/detect",
-    tag = "watermark",
+    tag = "Detection",
     request_body = DetectRequest,
     responses(
         (status = 200, description = "What is said of the text", body = Answer),
@@ -61,7 +61,7 @@ pub async fn detect(
 #[utoipa::path(
     post,
     path = "/detect",
-    tag = "watermark",
+    tag = "Detection",
     request_body = DetectRequest,
     responses(
         (status = 200, description = "What is said of the text", body = Answer),
@@ -84,7 +84,7 @@ pub async fn detect_alias(
 #[utoipa::path(
     get,
     path = "/v1/watermark/profiles",
-    tag = "watermark",
+    tag = "Detection",
     responses((status = 200, description = "The profiles", body = ProfileList))
 )]
 pub async fn profiles(State(detection): State<Arc<Detection>>) -> Json<ProfileList> {

@@ -27,7 +27,7 @@ pub use batch::BatchRow;
 pub use examine::{Examine, ExamineError, Finding, ProfileInfo, Question, TokenizerInfo};
 pub use handlers::ProfileList;
 pub use question::DetectRequest;
-pub use service::{Detection, Observer, Protection};
+pub use service::{Detection, FaultLog, Observer, Protection};
 pub use settings::{DetectionError, DetectionSettings};
 
 /// The routes. Bodies are bounded here, and lines of batches as they are read: a bound on whole bodies from outside must leave

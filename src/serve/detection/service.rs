@@ -21,6 +21,9 @@ use crate::serve::error::ApiError;
 /// Is told of the rows of each text that was examined, for metrics. It is not to keep them.
 pub type Observer = Arc<dyn Fn(&[Row]) + Send + Sync>;
 
+/// Is told of faults of the server, for its log. The words hold nothing of a text.
+pub type FaultLog = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// The state of detection; one for all requests.
 pub struct Detection {
     examine: RwLock<Arc<dyn Examine>>,
@@ -30,6 +33,7 @@ pub struct Detection {
     memory: Option<Arc<Memory<PublicVerdict>>>,
     pub(super) batches: Arc<Semaphore>,
     observer: Option<Observer>,
+    faults: Option<FaultLog>,
 }
 
 /// What keeps the public from using detection as an oracle, for everybody to know.
@@ -73,6 +77,7 @@ impl Detection {
             memory: memory.map(Arc::new),
             batches: Arc::new(Semaphore::new(settings.batches)),
             observer: None,
+            faults: None,
             settings,
         })
     }
@@ -81,6 +86,12 @@ impl Detection {
     #[must_use]
     pub fn with_observer(self, observer: Observer) -> Self {
         Self { observer: Some(observer), ..self }
+    }
+
+    /// The same, with somebody who is told of faults.
+    #[must_use]
+    pub fn with_fault_log(self, faults: FaultLog) -> Self {
+        Self { faults: Some(faults), ..self }
     }
 
     /// Looks with another detector from now on, as after a change of profiles. Questions that are being answered keep theirs,
@@ -197,7 +208,10 @@ impl Detection {
     fn read(&self, question: &Question) -> Result<Finding, ApiError> {
         let found = self.examine().examine(question).map_err(|error| match error {
             ExamineError::Refused(words) => ApiError::invalid(words).with_param("text"),
-            ExamineError::Failed(_) => {
+            ExamineError::Failed(words) => {
+                if let Some(log) = &self.faults {
+                    log(&format!("a text could not be examined: {words}"));
+                }
                 ApiError::internal("internal fault: the text could not be examined")
             }
         })?;

@@ -32,9 +32,9 @@ pub(super) enum Likeness {
 }
 
 impl Likeness {
-    /// Fingerprints of either text that may be missing in the other when they are the same: those of about three words changed
+    /// Fingerprints of either text that may be missing in the other when they are the same: those of about two words changed
     /// here and there, or of ten in a row. A text is not [`Same`](Self::Same) when more than an eighth differs.
-    const SLACK: usize = 6;
+    const SLACK: usize = 5;
     /// Part of the longer text's fingerprints that alike texts share, in hundredths. One word in seven changed leaves about this.
     const SHARED: usize = 40;
 }

@@ -21,12 +21,12 @@ struct Page<'a> {
 impl Page<'_> {
     fn write(&mut self) {
         let info = &self.document["info"];
-        let title = word(info, "title").unwrap_or("HTTP interface");
+        let title = word(info, "title").unwrap_or("Server");
         self.push(format_args!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>{0}</title>\n\
+             <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>{0}: HTTP interface</title>\n\
              <link rel=\"icon\" href=\"/assets/icon.svg\">\n<link rel=\"stylesheet\" href=\"/assets/page.css\">\n</head>\n<body>\n\
-             <header>\n<h1>{0}</h1>\n",
+             <header>\n<h1>{0}: HTTP interface</h1>\n",
             Text(title)
         ));
         let version = word(info, "version").map(|version| format!("Version {version}. "));
@@ -52,7 +52,7 @@ impl Page<'_> {
 
     fn paragraphs(&mut self, words: &str) {
         for paragraph in words.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty()) {
-            self.push(format_args!("<p>{}</p>\n", Text(paragraph.trim())));
+            self.push(format_args!("<p>{}</p>\n", Prose(paragraph.trim())));
         }
     }
 
@@ -64,7 +64,7 @@ impl Page<'_> {
                 operation.anchor(),
                 operation.method,
                 Text(operation.path),
-                Text(word(operation.object, "summary").unwrap_or_default().trim_end_matches('.'))
+                Prose(word(operation.object, "summary").unwrap_or_default().trim_end_matches('.'))
             ));
         }
         self.html.push_str("</ul>\n</nav>\n");
@@ -122,7 +122,7 @@ impl Page<'_> {
             self.push(format_args!(
                 "<li><code>{}</code> {}",
                 Text(status),
-                Text(word(response, "description").unwrap_or_default())
+                Prose(word(response, "description").unwrap_or_default())
             ));
             for (kind, body) in response["content"].as_object().into_iter().flatten() {
                 self.push(format_args!(
@@ -182,7 +182,7 @@ impl Page<'_> {
                 "<dt><code>{}</code> <span class=\"note\">{}{optional}</span></dt><dd>{}</dd>\n",
                 Text(name),
                 shape(field),
-                Text(word(field, "description").unwrap_or_default())
+                Prose(told(field))
             ));
         }
         self.html.push_str("</dl>\n");
@@ -257,7 +257,29 @@ fn word<'v>(value: &'v Value, field: &str) -> Option<&'v str> {
 fn after(words: Option<&str>) -> String {
     words
         .filter(|words| !words.is_empty())
-        .map_or_else(String::new, |words| format!(". {}", Text(words)))
+        .map_or_else(String::new, |words| format!(". {}", Prose(words)))
+}
+
+/// What is said of a field: by itself, or by one of its forms.
+fn told(field: &Value) -> &str {
+    let forms = ["oneOf", "anyOf", "allOf"].into_iter().filter_map(|part| field[part].as_array());
+    let of_form = || forms.flatten().find_map(|form| word(form, "description"));
+    word(field, "description").or_else(of_form).unwrap_or_default()
+}
+
+/// Text in which what stands between backquotes is code.
+struct Prose<'a>(&'a str);
+
+impl std::fmt::Display for Prose<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (number, part) in self.0.split('`').enumerate() {
+            match number % 2 {
+                0 => write!(f, "{}", Text(part))?,
+                _ => write!(f, "<code>{}</code>", Text(part))?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Text between tags or in a quoted attribute.

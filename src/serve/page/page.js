@@ -109,7 +109,7 @@ function about(answer) {
     return `Such texts are not examined anew, whether they are marked or not, so that nobody can try out changes against the answer. ${later} use an analyst’s key.`;
   }
   const scored = typeof answer.score === 'number' ? answer.num_scored_tokens : null;
-  const parts = [`The text has ${many(answer.num_tokens, 'token', 'tokens')}`];
+  const parts = [`The text has ${many(answer.num_tokens ?? 0, 'token', 'tokens')}`];
   if (scored !== null) parts.push(`, of which ${count(scored)} count`);
   const meaning = {
     detected: '. A part of the text, or all of it, was very probably written with the key.',
@@ -308,6 +308,8 @@ async function examine(event) {
   say('Examining…');
   try {
     const answer = await askAs(prompt ? { text, prompt } : { text }, key, own.signal);
+    // What the verdict means depends on the server's threshold.
+    if (server.threshold_log10_p === null) await load();
     say('');
     show(answer);
   } catch (error) {
@@ -391,6 +393,26 @@ function limits() {
   at('limits').textContent = told.join(' ');
 }
 
+/** Asks what is looked for; a server may tell it to holders of API keys only. */
+async function load() {
+  const key = at('key').value.trim();
+  const headers = key ? { Authorization: `Bearer ${key}` } : {};
+  try {
+    const response = await fetch('/v1/watermark/profiles', { headers, credentials: 'omit', cache: 'no-store' });
+    if (response.status === 401) {
+      const words = key ? 'This server does not know the API key.' : 'This server answers to API keys only; there is a field for one under “More”.';
+      at('profiles').replaceChildren(make('p', { class: 'note' }, words));
+      return;
+    }
+    if (!response.ok) throw new Error(String(response.status));
+    server = { ...server, ...await response.json() };
+    profiles();
+    limits();
+  } catch {
+    at('profiles').replaceChildren(make('p', { class: 'note' }, 'The server did not say what it looks for.'));
+  }
+}
+
 async function begin() {
   at('form').addEventListener('submit', examine);
   at('text').addEventListener('input', measure);
@@ -410,15 +432,8 @@ async function begin() {
   });
   dropping();
   measure();
-  try {
-    const response = await fetch('/v1/watermark/profiles', { credentials: 'omit' });
-    if (!response.ok) throw new Error(String(response.status));
-    server = { ...server, ...await response.json() };
-    profiles();
-    limits();
-  } catch {
-    at('profiles').replaceChildren(make('p', { class: 'note' }, 'The server did not say what it looks for.'));
-  }
+  at('key').addEventListener('change', load);
+  await load();
 }
 
 begin();

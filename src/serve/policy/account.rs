@@ -20,8 +20,8 @@ pub struct Account {
     pub mode: WatermarkMode,
     /// With what, the usual one first. Empty only under [`WatermarkMode::Off`].
     pub markers: Vec<Arc<Marker>>,
-    /// What becomes of answers that cannot be marked.
-    pub on_unmarkable: OnUnmarkable,
+    /// What becomes of answers that cannot be marked; none: refused where the client asked for the mark, else given.
+    pub on_unmarkable: Option<OnUnmarkable>,
     /// Answers that may have at most so many tokens are not marked: none could be found in them.
     pub minimum_length: usize,
     /// What becomes of answers that have less evidence than [`Marker::enough`] asks for.
@@ -68,11 +68,10 @@ impl Roles {
 }
 
 /// What becomes of an answer that cannot be marked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnUnmarkable {
     /// It is refused.
-    #[default]
     Reject,
     /// It is given, and says that it is not marked.
     Pass,
@@ -122,7 +121,7 @@ impl Account {
             roles: Roles::default(),
             mode: WatermarkMode::Off,
             markers: Vec::new(),
-            on_unmarkable: OnUnmarkable::default(),
+            on_unmarkable: None,
             minimum_length: 0,
             on_low_evidence: LowEvidence::default(),
             limits: Limits::default(),

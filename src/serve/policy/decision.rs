@@ -160,14 +160,15 @@ impl Account {
         }
         match self.fault(marker, sampling, max_tokens) {
             None => Ok(Decision::Mark(Arc::clone(marker))),
-            Some((_, refusal)) if self.must_refuse() => Err(refusal),
+            Some((_, refusal)) if self.must_refuse(asked) => Err(refusal),
             Some((unmarked, _)) => Ok(Decision::Leave(unmarked)),
         }
     }
 
     /// Under `required` nothing unmarked is given, whatever else the policy says.
-    fn must_refuse(&self) -> bool {
-        self.mode == WatermarkMode::Required || self.on_unmarkable == OnUnmarkable::Reject
+    fn must_refuse(&self, asked: Option<bool>) -> bool {
+        let said = self.on_unmarkable.map(|what| what == OnUnmarkable::Reject);
+        self.mode == WatermarkMode::Required || said.unwrap_or(asked == Some(true))
     }
 
     fn marker(&self, profile: Option<&str>) -> Result<&Arc<Marker>, Refusal> {

@@ -161,9 +161,14 @@ impl Engine {
 
     fn release(&mut self, account: &str, room: usize, sequence: Option<Sequence>) {
         self.reserved -= room;
-        let Some(sequence) = sequence else { return };
-        let kept = self.shared.rooms.of(sequence.peak());
-        if let Some(sequence) = self.idle.keep(account, sequence, kept) {
+        if let Some(sequence) = sequence {
+            self.keep(account, sequence);
+        }
+    }
+
+    fn keep(&mut self, account: &str, sequence: Sequence) {
+        let room = self.shared.rooms.of(sequence.peak());
+        if let Some(sequence) = self.idle.keep(account, sequence, room) {
             self.model.close(sequence.id);
         }
     }
@@ -178,11 +183,10 @@ impl Engine {
     }
 
     /// Begins a job from the queue, for which there is room when idle sequences make way.
-    fn take_on(&mut self, task: Task) {
+    fn take_on(&mut self, mut task: Task) {
         self.reserved += task.reserved();
         match self.reuse(&task.account, &task.prompt, task.room) {
             Ok(sequence) => {
-                let mut task = task;
                 if let Some(first) = task.writers.first_mut() {
                     first.sequence = sequence;
                 }
@@ -192,54 +196,61 @@ impl Engine {
         }
     }
 
-    /// The sequence that has most of a prompt, cut to what it has of it: an idle one, or a copy.
+    /// Makes room for what is set aside, and gives what an idle sequence has of a prompt: the sequence itself, cut, or a
+    /// copy.
     ///
     /// Only of the same account: how soon an answer begins would tell others what was asked before.
-    pub(super) fn reuse(
+    fn reuse(
         &mut self,
         account: &str,
         prompt: &[TokenId],
         room: usize,
     ) -> Result<Option<Sequence>, LmError> {
         let capacity = self.shared.capacity;
-        let own = self.tasks.iter().filter(|task| task.account == account);
-        let running = own.flat_map(Task::sequences).map(|it| (it.shared(prompt), it.id));
-        let running = running.max_by_key(|(shared, _)| *shared);
-        let idle = self.idle.longest(account, prompt);
-        let (at, len) = match (idle, running) {
-            (Some((at, len)), running) if running.is_none_or(|(other, _)| len >= other) => {
-                (at, len)
-            }
-            (_, Some((len, id))) if len >= LEAST_REUSED => {
-                self.make_room(capacity);
-                return self.copy(id, &prompt[..len]).map(Some);
-            }
-            _ => (0, 0),
-        };
-        let Some(source) = self.idle.get(at).filter(|_| len >= LEAST_REUSED) else {
+        let best = self.idle.longest(account, prompt).filter(|(_, len)| *len >= LEAST_REUSED);
+        let found = best.and_then(|(at, len)| Some((at, len, self.idle.get(at)?)));
+        let Some((at, len, source)) = found else {
             self.make_room(capacity);
             return Ok(None);
         };
         let (id, takes) = (source.id, self.shared.rooms.of(source.peak()));
         // A copy leaves the rest to others, where there is much of it and room for both.
         let alone = 2 * len >= source.ids.len() || self.reserved + takes > capacity;
-        if alone && takes <= room {
-            let Some(mut sequence) = self.idle.take(at) else { return Ok(None) };
+        if !alone || takes > room {
+            self.idle.touch(at);
             self.make_room(capacity);
-            return match self.model.truncate(id, len) {
-                Ok(()) => {
-                    sequence.truncate(len);
-                    Ok(Some(sequence))
-                }
-                Err(error) => {
-                    self.model.close(id);
-                    Err(error)
-                }
-            };
+            let there = self.idle.has(id);
+            return there.then(|| self.copy(id, &prompt[..len])).transpose();
         }
-        self.idle.touch(at);
+        let sequence = self.idle.take(at);
         self.make_room(capacity);
-        if self.idle.has(id) { self.copy(id, &prompt[..len]).map(Some) } else { Ok(None) }
+        self.model.truncate(id, len).inspect_err(|_| self.model.close(id))?;
+        Ok(sequence.map(|sequence| sequence.cut(len)))
+    }
+
+    /// The sequence that a job's prompt is to be read into, with what is there of it. A running one of the account may
+    /// have more of the prompt than there was when the job left the queue.
+    pub(super) fn first_sequence(&mut self, at: usize) -> Result<Sequence, LmError> {
+        let own = self.tasks[at].writers.first_mut().and_then(|first| first.sequence.take());
+        let Task { account, prompt, room, .. } = &self.tasks[at];
+        let (account, prompt, room) = (account.clone(), prompt.clone(), *room);
+        let have = own.as_ref().map_or(0, |sequence| sequence.ids.len());
+        if let Some((len, id)) = self.longest_running(&account, &prompt)
+            && len >= have + LEAST_REUSED
+        {
+            own.into_iter().for_each(|sequence| self.keep(&account, sequence));
+            self.make_room(self.shared.capacity);
+            return self.copy(id, &prompt[..len]);
+        }
+        let own = if own.is_none() { self.reuse(&account, &prompt, room)? } else { own };
+        own.map_or_else(|| Ok(Sequence::new(self.model.open()?, &[])), Ok)
+    }
+
+    /// How much of a prompt a running sequence of its account has at most, and which.
+    fn longest_running(&self, account: &str, prompt: &[TokenId]) -> Option<(usize, SeqId)> {
+        let own = self.tasks.iter().filter(|task| task.account == account);
+        let running = own.flat_map(Task::sequences).map(|it| (it.shared(prompt), it.id));
+        running.max_by_key(|(shared, _)| *shared)
     }
 
     /// A new sequence with the first ids of another one.

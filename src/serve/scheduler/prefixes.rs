@@ -30,8 +30,10 @@ impl Sequence {
         self.peak = self.peak.max(self.ids.len());
     }
 
-    pub(super) fn truncate(&mut self, len: usize) {
+    /// Its first `len` ids.
+    pub(super) fn cut(mut self, len: usize) -> Self {
         self.ids.truncate(len);
+        self
     }
 
     pub(super) fn peak(&self) -> usize {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::engine::Engine;
 use super::job::{Event, Failure};
-use super::prefixes::{LEAST_REUSED, Sequence, shared};
+use super::prefixes::{LEAST_REUSED, shared};
 use super::task::{Part, Rows, Stage, Task};
-use crate::lm::{Chunk, LmError, SeqId, Want};
+use crate::lm::{Chunk, SeqId, Want};
 use crate::tokens::TokenId;
 
 /// The chunks of a step.
@@ -106,14 +106,13 @@ impl Engine {
     /// Whether an older job of the account is reading what this one begins with: it is copied when it is there.
     fn waits_for_older(&self, at: usize) -> bool {
         let task = &self.tasks[at];
-        task.read() == 0
-            && self.tasks[..at].iter().any(|older| {
-                let common = || shared(&older.prompt, &task.prompt);
-                older.stage != Stage::Decode
-                    && older.account == task.account
-                    && older.read() < common()
-                    && common() >= LEAST_REUSED
-            })
+        let reads = |older: &Task| older.stage != Stage::Decode && older.account == task.account;
+        let will_have_more = |older: &Task| {
+            let common = shared(&older.prompt, &task.prompt);
+            older.read() < common && common >= task.read() + LEAST_REUSED
+        };
+        task.stage == Stage::New
+            && self.tasks[..at].iter().any(|older| reads(older) && will_have_more(older))
     }
 
     /// Sees to it that a job has a sequence to read its prompt into; false when that failed.
@@ -137,20 +136,6 @@ impl Engine {
                 self.tasks[at].failed = Some(Failure::Model(Arc::new(error)));
                 false
             }
-        }
-    }
-
-    fn first_sequence(&mut self, at: usize) -> Result<Sequence, LmError> {
-        if let Some(sequence) = self.tasks[at].writers.first_mut().and_then(|it| it.sequence.take())
-        {
-            return Ok(sequence);
-        }
-        // What was not there when the job left the queue may be there now.
-        let Task { account, prompt, room, .. } = &self.tasks[at];
-        let (account, prompt, room) = (account.clone(), prompt.clone(), *room);
-        match self.reuse(&account, &prompt, room)? {
-            Some(sequence) => Ok(sequence),
-            None => Ok(Sequence::new(self.model.open()?, &[])),
         }
     }
 

@@ -460,4 +460,45 @@ mod tests {
         assert_eq!((verified.receipts, verified.head.sequence), (2, 2));
         assert_eq!(store.open_ledger(&path, false).unwrap().head().unwrap(), verified.head);
     }
+
+    /// What a full disk does is tried with a limit on the file's size.
+    #[test]
+    fn what_cannot_be_written_is_said_and_harms_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::at(home.path());
+        let ledger = store.open_ledger(&store.ledger_path(), true).unwrap();
+        let set = |pragma: &'static str, value: i64| {
+            ledger.ask(move |writer| {
+                // The pragma answers with a row.
+                let _ = writer.connection.pragma_update(None, pragma, value);
+                Ok(())
+            })
+        };
+        let long = "many words in a row ".repeat(2000);
+        let add = |answer: &str| {
+            let new = ledger.recorder().record(facts(answer), &long, "why?");
+            ledger
+                .append(new.unwrap())
+                .map_err(|error| format!("{error}: {}", std::error::Error::source(&error).unwrap()))
+        };
+        add("a").unwrap();
+        for (pragma, value, usual, words) in [
+            ("max_page_count", 1, 1 << 30, "database or disk is full"),
+            ("query_only", 1, 0, "readonly database"),
+        ] {
+            set(pragma, value).unwrap();
+            // The last pages may have room for one more.
+            let refused = (0..4).find_map(|at| add(&format!("{pragma}-{at}")).err()).unwrap();
+            assert!(
+                refused.contains("cannot add to the ledger") && refused.contains(words),
+                "{refused}"
+            );
+            set(pragma, usual).unwrap();
+            add(pragma).unwrap();
+        }
+        let head = ledger.head().unwrap();
+        drop(ledger);
+        let verified = store.read_ledger(&store.ledger_path()).unwrap().verify(None).unwrap();
+        assert_eq!((verified.head, verified.receipts >= 3), (head, true));
+    }
 }

@@ -32,9 +32,8 @@ struct State {
     open: usize,
     positions: usize,
     most_positions: usize,
-    most_rows: usize,
-    /// Rows of every step: of chunks of one id, of others.
-    steps: Vec<(usize, usize)>,
+    /// Lengths of every step's chunks.
+    steps: Vec<Vec<usize>>,
     /// Steps that may still be computed; all when `None`.
     permits: Option<usize>,
     faults: HashMap<usize, Fault>,
@@ -56,11 +55,13 @@ impl Probe {
         self.state.lock().unwrap().most_positions
     }
 
+    /// Most rows of a step.
     pub fn most_rows(&self) -> usize {
-        self.state.lock().unwrap().most_rows
+        self.steps().iter().map(|chunks| chunks.iter().sum()).max().unwrap_or(0)
     }
 
-    pub fn steps(&self) -> Vec<(usize, usize)> {
+    /// Lengths of every step's chunks: first of answers that are written, then of prompts.
+    pub fn steps(&self) -> Vec<Vec<usize>> {
         self.state.lock().unwrap().steps.clone()
     }
 
@@ -188,13 +189,8 @@ impl LanguageModel for HashModel {
     }
     fn step(&mut self, work: &[Chunk<'_>], sink: &mut dyn LogitSink) -> Result<(), LmError> {
         let fault = self.probe.permitted();
-        let single = work.iter().filter(|chunk| chunk.ids.len() == 1).count();
-        let rows: usize = work.iter().map(|chunk| chunk.ids.len()).sum();
-        {
-            let mut state = self.probe.state.lock().unwrap();
-            state.steps.push((single, rows - single));
-            state.most_rows = state.most_rows.max(rows);
-        }
+        let lengths = work.iter().map(|chunk| chunk.ids.len()).collect();
+        self.probe.state.lock().unwrap().steps.push(lengths);
         match fault {
             Some(Fault::Error) => return Err(LmError::Backend("as the test wants".into())),
             Some(Fault::Panic) => panic!("as the test wants"),

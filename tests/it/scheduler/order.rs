@@ -27,10 +27,11 @@ fn a_long_prompt_does_not_stop_the_others() {
     probe.permit_all();
     assert_eq!(Found::all(second).outputs(), expected(&job(&prompt(2, 200), 5)));
     let steps = probe.steps();
-    let reading: Vec<_> = steps.iter().skip(3).filter(|(_, prompt)| *prompt > 0).collect();
+    let reads = |chunks: &&Vec<usize>| chunks.len() == 2 && chunks[1] > 1;
+    let reading: Vec<_> = steps.iter().skip(3).filter(reads).collect();
     // 200 tokens, 16 a step: thirteen steps, and the answer has a row in all of them.
     assert_eq!(reading.len(), 13);
-    assert!(reading.iter().all(|(single, prompt)| *single == 1 && *prompt <= 16), "{steps:?}");
+    assert!(reading.iter().all(|chunks| chunks[0] == 1 && chunks[1] <= 16), "{steps:?}");
     let mut found = Found::default();
     while let Some(event) = first.blocking_next() {
         found.add(event);
@@ -47,12 +48,13 @@ fn a_short_prompt_passes_a_long_one() {
     let long = scheduler.submit(job(&prompt(1, 300), 1)).unwrap();
     wait_for("the first step", || scheduler.load().waiting == 0);
     let mut short =
-        scheduler.submit(Job { account: "b".into(), ..job(&prompt(2, 16), 1) }).unwrap();
-    // One step for the long one alone, two for both.
-    probe.permit(3);
+        scheduler.submit(Job { account: "b".into(), ..job(&prompt(2, 20), 1) }).unwrap();
+    probe.permit(4);
     until(&mut short, 1);
     probe.permit_all();
     assert_eq!(Found::all(long).outputs(), expected(&job(&prompt(1, 300), 1)));
+    // The long one alone, then half of each step for both, then what the short one leaves.
+    assert_eq!(probe.steps()[..4], [vec![16], vec![8, 8], vec![8, 8], vec![4, 12]]);
     nothing_is_leaked(scheduler, &probe);
 }
 

@@ -4,7 +4,8 @@ use touchmark::serve::scheduler::{Job, Settings};
 
 use super::model::BYTES;
 use super::{
-    Found, expected, job, nothing_is_leaked, prompt, settings, start, until, wait_until_idle,
+    Found, expected, job, nothing_is_leaked, prompt, settings, start, until, wait_for,
+    wait_until_idle,
 };
 
 #[test]
@@ -72,19 +73,26 @@ fn running_sequences_are_copied() {
 /// Of jobs that come together the first reads what they have in common, and the others copy it.
 #[test]
 fn prompts_that_come_together_are_read_once() {
-    let (scheduler, probe) = start(settings());
-    probe.permit(0);
-    let jobs: Vec<Job> =
-        (0..4).map(|number| job(&[prompt(1, 60), prompt(10 + number, 5)].concat(), 6)).collect();
-    let answers: Vec<_> = jobs.iter().map(|job| scheduler.submit(job.clone()).unwrap()).collect();
-    probe.permit_all();
-    for (job, answers) in jobs.iter().zip(answers) {
-        assert_eq!(Found::all(answers).outputs(), expected(job));
+    // Steps that the first one is ahead: of 60 ids that they share, it has read none, some, or all.
+    for ahead in [0, 1, 2, 3, 6] {
+        let (scheduler, probe) = start(settings());
+        probe.permit(0);
+        let of = |number: u32| job(&[prompt(1, 60), prompt(10 + number, 5)].concat(), 6);
+        let jobs: Vec<Job> = (0..4).map(of).collect();
+        let submit = |job: &Job| scheduler.submit(job.clone()).unwrap();
+        let mut answers = vec![submit(&jobs[0])];
+        probe.permit(ahead);
+        wait_for("the first job", || probe.steps().len() == ahead && scheduler.load().waiting == 0);
+        answers.extend(jobs[1..].iter().map(submit));
+        probe.permit_all();
+        for (job, answers) in jobs.iter().zip(answers) {
+            assert_eq!(Found::all(answers).outputs(), expected(job));
+        }
+        wait_until_idle(&scheduler);
+        assert_eq!(scheduler.load().prefill_tokens, 60 + 4 * 5);
+        assert_eq!(scheduler.load().reused_tokens, 3 * 60);
+        nothing_is_leaked(scheduler, &probe);
     }
-    wait_until_idle(&scheduler);
-    assert_eq!(scheduler.load().prefill_tokens, 60 + 4 * 5);
-    assert_eq!(scheduler.load().reused_tokens, 3 * 60);
-    nothing_is_leaked(scheduler, &probe);
 }
 
 /// What one account asked must not change when another one's answer begins.
@@ -106,6 +114,23 @@ fn nothing_is_reused_across_accounts() {
     probe.permit_all();
     assert_eq!(Found::all(other).reused, Some(0));
     drop(running);
+    nothing_is_leaked(scheduler, &probe);
+}
+
+/// Nor does a job wait for what another account's job is reading.
+#[test]
+fn nobody_waits_for_another_accounts_prompt() {
+    let (scheduler, probe) = start(settings());
+    probe.permit(0);
+    let of = |account: &str| Job { account: account.into(), ..job(&prompt(1, 100), 2) };
+    let first = scheduler.submit(of("a")).unwrap();
+    wait_for("the first job", || scheduler.load().waiting == 0);
+    let others = ["b", "a"].map(|account| scheduler.submit(of(account)).unwrap());
+    probe.permit_all();
+    assert_eq!(Found::all(first).reused, Some(0));
+    assert_eq!(others.map(|answers| Found::all(answers).reused), [Some(0), Some(99)]);
+    // The first one alone, then those of both accounts; the third job waits for the first.
+    assert_eq!(probe.steps()[..3], [vec![16], vec![8, 8], vec![8, 8]]);
     nothing_is_leaked(scheduler, &probe);
 }
 

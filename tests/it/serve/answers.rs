@@ -95,7 +95,7 @@ fn log_probabilities_are_those_of_the_unmarked_model() {
         asking.post(CHAT, &body).ok()["choices"][0]["logprobs"]["content"][0].clone()
     };
     // The first token: the mark, the temperature and the seed change which is chosen, not what the model thinks of it.
-    let marked = of(json!({"temperature": 0.5}));
+    let marked = of(json!({"temperature": 0.5, "max_tokens": 3}));
     let plain = of(json!({"watermarking": false, "seed": 9}));
     assert_eq!(marked["top_logprobs"], plain["top_logprobs"]);
     let top: Vec<f64> = marked["top_logprobs"]

@@ -64,7 +64,8 @@ fn what_is_not_finished_in_time_is_ended_with_a_reason() {
     }
     server.signal("TERM");
     let texts: Vec<String> = asked.into_iter().map(|asked| asked.join().unwrap()).collect();
-    assert!(texts.iter().all(|text| text.contains("[DONE]")), "{texts:?}");
+    let done = texts.iter().filter(|text| text.contains("[DONE]")).count();
+    assert_eq!(done, texts.len());
     assert!(texts.iter().any(|text| text.contains("\"finish_reason\":\"abort\"")));
     assert_eq!(server.ended(Duration::from_secs(20)), Some(0));
     home.ok(&["receipt", "verify"]);
@@ -78,7 +79,7 @@ fn clients_that_go_away_leave_nothing_behind() {
     for number in 0..30 {
         let mut stream = TcpStream::connect(&address).unwrap();
         let body = story(900, json!({"seed": number, "stream": number % 2 == 0})).to_string();
-        write!(stream, "POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        write!(stream, "POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
         if number % 3 == 0 {
             let mut begun = [0; 40];
             let _ = stream.set_read_timeout(Some(Duration::from_millis(300)));

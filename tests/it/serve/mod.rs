@@ -3,6 +3,7 @@
 mod answers;
 mod ending;
 mod policies;
+mod reading;
 mod startup;
 
 use std::io::{BufRead, BufReader, Read};

@@ -70,6 +70,24 @@ fn nothing_unmarked_is_given_where_a_mark_is_required() {
 }
 
 #[test]
+fn what_cannot_be_marked_is_given_unless_a_mark_was_asked_for() {
+    let home = ready();
+    home.profile("gumbel", "gumbel", &[]);
+    let server = Server::start(&home, &["--profile", "gumbel"]);
+    let greedy = |more: serde_json::Value| {
+        let mut body = story(30, json!({"temperature": 0}));
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        server.post("/v1/completions", &body)
+    };
+    let given = greedy(json!({}));
+    assert_eq!(given.header("x-watermark"), "none; reason=greedy");
+    assert_eq!(given.ok()["watermark"]["applied"], false);
+    assert_eq!(greedy(json!({"watermarking": true})).fault(400), "temperature");
+    let short = server.anybody().story(2, json!({})).ok();
+    assert_eq!(short["watermark"]["reason"], "short");
+}
+
+#[test]
 fn a_text_names_the_account_whose_tenant_marked_it() {
     let home = ready();
     let names: Vec<String> = (0..20).map(|number| format!("account-{number}")).collect();
@@ -142,6 +160,19 @@ fn limits_are_kept() {
     let refused = asking.story(5, json!({}));
     refused.fault(429);
     assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
+}
+
+/// A page that somebody looks at may lead a name of its own to this machine.
+#[test]
+fn without_keys_only_this_machine_is_answered_under_its_own_name() {
+    let home = Home::new();
+    let server = Server::start(&home, &[]);
+    let ask = |host: &str| {
+        let request =
+            server.agent.get(format!("{}/v1/models", server.address)).header("host", host);
+        super::reply(request.call().unwrap()).status
+    };
+    assert_eq!((ask("localhost:8080"), ask("evil.example:8080")), (200, 403));
 }
 
 #[cfg(unix)]

@@ -73,3 +73,26 @@ fn restrict_path(path: &std::path::Path, mode: u32) {
 
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
+
+/// Certificate and key are for this test alone: anybody can read them.
+#[test]
+fn it_speaks_tls_and_nothing_else_then() {
+    use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+    let home = Home::new();
+    home.write("cert.pem", include_str!("cert.pem"));
+    home.write("key.pem", include_str!("key.pem"));
+    let tls = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];
+    let server = super::Server::start(&home, &tls);
+    assert!(server.address.starts_with("https://"));
+    let root = Certificate::from_pem(include_bytes!("cert.pem")).unwrap();
+    let roots = TlsConfig::builder().root_certs(RootCerts::from(vec![root])).build();
+    let agent: ureq::Agent = ureq::Agent::config_builder().tls_config(roots).build().into();
+    let ready = agent.get(format!("{}/ready", server.address)).call().unwrap();
+    assert_eq!(ready.status(), 200);
+    let plain = server.address.replace("https://", "http://");
+    assert!(agent.get(format!("{plain}/ready")).call().is_err());
+    home.write("bad.pem", "nothing");
+    let bad = ["serve", "--port", "0", "--tls-cert", "bad.pem", "--tls-key", "key.pem"];
+    home.refused(&bad, &["bad.pem"]);
+}

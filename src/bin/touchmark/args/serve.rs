@@ -56,9 +56,10 @@ pub struct Policy {
     /// When answers are marked, for API keys whose entries do not say
     #[arg(long, value_enum, default_value_t, value_name = "MODE")]
     pub watermark_mode: WatermarkMode,
-    /// What becomes of answers that cannot be marked, such as greedy ones under gumbel
-    #[arg(long, value_enum, default_value_t, value_name = "reject|pass")]
-    pub on_unmarkable: OnUnmarkable,
+    /// What becomes of answers that cannot be marked, such as greedy ones under gumbel [default: reject where the client asked for
+    /// the mark, else pass; with `required` always reject]
+    #[arg(long, value_enum, value_name = "reject|pass")]
+    pub on_unmarkable: Option<OnUnmarkable>,
     /// API keys and their policies: TOML, its entries made by `touchmark api-key new`. Loaded again at SIGHUP
     #[arg(long, value_name = "FILE", env = "TOUCHMARK_API_KEY_FILE")]
     pub api_key_file: Option<PathBuf>,
@@ -192,10 +193,9 @@ impl From<WatermarkMode> for policy::WatermarkMode {
     }
 }
 
-#[derive(Clone, Copy, Default, ValueEnum)]
+#[derive(Clone, Copy, ValueEnum)]
 pub enum OnUnmarkable {
     /// They are refused
-    #[default]
     Reject,
     /// They are given, and say that they are not marked
     Pass,

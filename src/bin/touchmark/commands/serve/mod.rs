@@ -127,6 +127,7 @@ fn settings(args: &args::Serve) -> Settings {
         body_limit: args.connections.max_body,
         receipts: args.receipts.receipts.into(),
         trust_forwarded_for: args.connections.trust_forwarded_for,
+        local_only: args.host.is_loopback() && args.policy.api_key_file.is_none(),
         detect_only: args.detect_only,
     }
 }

@@ -99,7 +99,7 @@ impl Ground<'_> {
             roles: said.roles.unwrap_or(Roles { generate: true, ..Roles::default() }),
             mode,
             markers,
-            on_unmarkable: said.on_unmarkable.unwrap_or_default(),
+            on_unmarkable: said.on_unmarkable,
             minimum_length: said.minimum_length.unwrap_or(0),
             on_low_evidence: said.on_low_evidence.unwrap_or_default(),
             limits: said.limits.unwrap_or_default(),
@@ -221,7 +221,7 @@ pub fn usual(policy: &crate::args::Policy, profiles: Vec<String>) -> Defaults {
     Defaults {
         watermark: Some(policy.watermark_mode.into()),
         profiles: Some(profiles),
-        on_unmarkable: Some(OnUnmarkable::from(policy.on_unmarkable)),
+        on_unmarkable: policy.on_unmarkable.map(OnUnmarkable::from),
         minimum_length: None,
         min_expected_evidence: None,
         on_low_evidence: Some(LowEvidence::Pass),
