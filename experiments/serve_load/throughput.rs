@@ -73,8 +73,10 @@ fn told(rounds: &[Round]) -> Value {
     })
 }
 
-/// Sorts, and takes the value at a share of the way.
-pub fn quantile(values: &mut [f64], share: f64) -> f64 {
+/// Sorts, and takes the value at a share of the way, between two where it falls between them.
+fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
-    values[((values.len() - 1) as f64 * share).round() as usize]
+    let place = (values.len() - 1) as f64 * share;
+    let (below, above) = (values[place.floor() as usize], values[place.ceil() as usize]);
+    below + (above - below) * place.fract()
 }
