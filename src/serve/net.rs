@@ -27,6 +27,8 @@ pub struct NetSettings {
     pub connections: usize,
     /// For headers to come in, and for a client to take what was written to it.
     pub client_timeout: Duration,
+    /// For a client to say nothing: longer than any answer takes.
+    pub idle_timeout: Duration,
     /// From the request to stop to the end of the last answer.
     pub grace: Duration,
     /// Certificate chain and private key, PEM.
@@ -51,7 +53,9 @@ pub async fn serve(
     tokio::spawn(end(Arc::clone(&app), handle.clone(), settings.grace, stop));
     let acceptor = Guard {
         permits: Arc::new(Semaphore::new(settings.connections)),
+        silent: Arc::new(Semaphore::new(SILENT * settings.connections)),
         timeout: settings.client_timeout,
+        idle: settings.idle_timeout,
     };
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let mut server = axum_server::from_tcp(listener)?.handle(handle);
@@ -100,11 +104,25 @@ async fn end(
 /// For the last words of answers that were ended.
 const CLOSING: Duration = Duration::from_secs(5);
 
-/// Lets in as many connections as allowed, and drops those that do not read.
+/// Connections that wait for a place or have said nothing yet, for each place; more are dropped.
+const SILENT: usize = 4;
+
+/// Lets in as many connections as allowed, and drops those that say nothing or do not read.
 #[derive(Clone)]
 struct Guard {
     permits: Arc<Semaphore>,
+    silent: Arc<Semaphore>,
     timeout: Duration,
+    idle: Duration,
+}
+
+impl Guard {
+    /// Waits for the first word, then for a place.
+    async fn admit(&self, stream: &TcpStream) -> io::Result<OwnedSemaphorePermit> {
+        let _waiting = self.silent.try_acquire().map_err(io::Error::other)?;
+        tokio::time::timeout(self.timeout, stream.peek(&mut [0])).await??;
+        Arc::clone(&self.permits).acquire_owned().await.map_err(io::Error::other)
+    }
 }
 
 impl<S: Send + 'static> Accept<TcpStream, S> for Guard {
@@ -113,13 +131,14 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Guard {
     type Future = Pin<Box<dyn Future<Output = io::Result<(Guarded, S)>> + Send>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let (permits, timeout) = (Arc::clone(&self.permits), self.timeout);
+        let guard = self.clone();
         Box::pin(async move {
-            let permit = permits.acquire_owned().await.map_err(io::Error::other)?;
+            let permit = guard.admit(&stream).await?;
             // Words are small and late ones annoy.
             stream.set_nodelay(true)?;
             let mut stream = TimeoutStream::new(stream);
-            stream.set_write_timeout(Some(timeout));
+            stream.set_write_timeout(Some(guard.timeout));
+            stream.set_read_timeout(Some(guard.idle));
             Ok((Guarded { stream: Box::pin(stream), _permit: permit }, service))
         })
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Path, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
@@ -233,7 +233,7 @@ pub async fn reload(State(app): State<Arc<App>>, asker: Asker) -> Result<Json<Re
 
 /// Tells what was counted, for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "Server", responses(
-    (status = 200, description = "Prometheus text", content_type = "text/plain", body = String),
+    (status = 200, description = "Prometheus' form", content_type = "application/openmetrics-text", body = String),
     (status = "4XX", description = "Not answered, and why", body = super::ErrorBody),
 ))]
 pub async fn metrics(State(app): State<Arc<App>>, asker: Asker) -> Result<Response, ApiError> {
@@ -287,7 +287,7 @@ fn panicked(_: Box<dyn std::any::Any + Send>) -> axum::http::Response<axum::body
 /// Counts requests and gives each a name.
 async fn counted(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let method = request.method().as_str().to_owned();
+    let method = method(request.method());
     let path =
         request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let name = match sent_name(&request) {
@@ -301,8 +301,14 @@ async fn counted(State(app): State<Arc<App>>, request: Request, next: Next) -> R
         response.headers_mut().insert("x-request-id", name);
     }
     drop(guard);
-    app.metrics.request(&method, &path, response.status().as_u16(), started.elapsed());
+    app.metrics.request(method, &path, response.status().as_u16(), started.elapsed());
     response
+}
+
+/// Clients may invent methods, and each name would be a series of its own.
+fn method(method: &Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
 
 /// A request whose client went away is not in flight either.

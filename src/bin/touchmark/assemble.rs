@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use jiff::Timestamp;
 use subtle::ConstantTimeEq;
 use touchmark::detect::{Detector, expected_evidence};
-#[cfg(feature = "engine")]
+#[cfg(any(feature = "engine", feature = "serve"))]
 use touchmark::keys::TenantName;
 use touchmark::keys::{Key, KeyId, is_slug};
 use touchmark::profile::{Profile, ProfileError, TokenizerPin};

@@ -110,7 +110,9 @@ impl Asked {
             (new, old) => new.or(old),
         };
         let logprobs = chat_logprobs(request.logprobs, request.top_logprobs)?;
-        let max_tokens = positive("max_completion_tokens", max_tokens)?;
+        let newer = request.max_completion_tokens.is_some();
+        let name = if newer { "max_completion_tokens" } else { "max_tokens" };
+        let max_tokens = positive(name, max_tokens)?;
         Self::of(Form::Chat, Given::Turns(turns), max_tokens, logprobs, request.common, limited)
     }
 
@@ -429,7 +431,8 @@ mod tests {
             (json!({"frequency_penalty": 3}), "frequency_penalty"),
             (json!({"n": 0}), "n"),
             (json!({"n": 9}), "n"),
-            (json!({"max_tokens": 0}), "max_completion_tokens"),
+            (json!({"max_tokens": 0}), "max_tokens"),
+            (json!({"max_completion_tokens": 0}), "max_completion_tokens"),
             (json!({"max_tokens": 3, "max_completion_tokens": 4}), "max_tokens"),
             (json!({"stop": ["a", ""]}), "stop"),
             (json!({"top_logprobs": 3}), "top_logprobs"),

@@ -6,7 +6,7 @@ mod form;
 mod read;
 mod request;
 mod response;
-pub mod route;
+pub(crate) mod route;
 mod writing;
 
 pub(crate) use asked::turns;

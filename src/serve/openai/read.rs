@@ -57,8 +57,11 @@ pub fn refuse_unimplemented(map: &Map<String, Value>) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Whether a field is at the value that changes nothing.
+type Harmless = fn(&Value) -> bool;
+
 /// Fields with what may be said in them all the same.
-const UNIMPLEMENTED: &[(&str, fn(&Value) -> bool)] = &[
+const UNIMPLEMENTED: &[(&str, Harmless)] = &[
     ("audio", Value::is_null),
     ("best_of", |value| value.is_null() || *value == 1),
     ("echo", |value| value.is_null() || *value == false),

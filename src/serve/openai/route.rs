@@ -192,8 +192,8 @@ fn streamed(writing: Writing, asked: Asked, told: ReceiptsTold) -> Response {
     let (sender, receiver) = mpsc::channel(WAITING);
     tokio::spawn(async move {
         let mut teller = Teller::new(writing, asked, told, sender);
-        if teller.tell().await.is_err() {
-            teller.writing.abandon().await;
+        if let Err(broken) = teller.tell().await {
+            teller.writing.abandon(broken.word()).await;
         }
     });
     let events = stream::unfold(receiver, |mut receiver| async {
@@ -208,8 +208,22 @@ const WAITING: usize = 32;
 /// Between comments that keep proxies from closing a quiet stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// The client went away.
-struct Gone;
+/// Why a stream ended before its answers did.
+enum Broken {
+    /// The client went away.
+    Gone,
+    /// The answers could not be finished, and the client was told so.
+    Failed,
+}
+
+impl Broken {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Gone => "cancelled",
+            Self::Failed => "failed",
+        }
+    }
+}
 
 /// One stream.
 struct Teller {
@@ -234,12 +248,12 @@ impl Teller {
         Self { writing, asked, told, sender, begun, offsets }
     }
 
-    async fn tell(&mut self) -> Result<(), Gone> {
+    async fn tell(&mut self) -> Result<(), Broken> {
         loop {
             // Who went away must not keep the model busy until its next word.
             let next = tokio::select! {
                 next = self.writing.next() => next,
-                () = self.sender.closed() => return Err(Gone),
+                () = self.sender.closed() => return Err(Broken::Gone),
             };
             match next {
                 Ok(Some(Told::Piece(at, piece))) => self.piece(at, &piece, None).await?,
@@ -247,7 +261,10 @@ impl Teller {
                     self.piece(at, &piece, Some(reason)).await?;
                 }
                 Ok(None) => return self.end().await,
-                Err(error) => return self.send(&error.body()).await,
+                Err(error) => {
+                    self.send(&error.body()).await?;
+                    return Err(Broken::Failed);
+                }
             }
         }
     }
@@ -257,7 +274,7 @@ impl Teller {
         at: usize,
         piece: &Piece,
         reason: Option<FinishReason>,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Broken> {
         if self.asked.form == Form::Completion {
             return self.completion(at, piece, reason).await;
         }
@@ -288,7 +305,7 @@ impl Teller {
         at: usize,
         piece: &Piece,
         reason: Option<FinishReason>,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Broken> {
         if piece.is_empty() && reason.is_none() {
             return Ok(());
         }
@@ -300,7 +317,7 @@ impl Teller {
     }
 
     /// The last chunk of an answer; of the last answer with what became of the mark, unless a chunk of numbers follows.
-    async fn finish<C: Serialize>(&mut self, chunk: Answer<C>) -> Result<(), Gone> {
+    async fn finish<C: Serialize>(&self, chunk: Answer<C>) -> Result<(), Broken> {
         let last = self.writing.is_done() && !self.asked.include_usage;
         let chunk = if last { self.with_report(chunk) } else { chunk };
         self.send(&chunk).await
@@ -311,18 +328,18 @@ impl Teller {
         Answer { watermark: Some(self.writing.report()), receipts, ..chunk }
     }
 
-    async fn end(&mut self) -> Result<(), Gone> {
+    async fn end(&self) -> Result<(), Broken> {
         if self.asked.include_usage {
             let object = if self.asked.form == Form::Chat { CHUNK } else { TEXT };
             let chunk = self.with_report(frame::<ChatChunk>(&self.writing, object, Vec::new()));
             self.send(&Answer { usage: Some(self.writing.usage()), ..chunk }).await?;
         }
-        self.sender.send(Event::default().data("[DONE]")).await.map_err(|_| Gone)
+        self.sender.send(Event::default().data("[DONE]")).await.map_err(|_| Broken::Gone)
     }
 
-    async fn send(&self, body: &impl Serialize) -> Result<(), Gone> {
-        let event = Event::default().json_data(body).map_err(|_| Gone)?;
-        self.sender.send(event).await.map_err(|_| Gone)
+    async fn send(&self, body: &impl Serialize) -> Result<(), Broken> {
+        let event = Event::default().json_data(body).map_err(|_| Broken::Gone)?;
+        self.sender.send(event).await.map_err(|_| Broken::Gone)
     }
 }
 

@@ -296,16 +296,16 @@ impl Writing {
         }
     }
 
-    /// The client went away: what it was given has its receipts all the same.
-    pub async fn abandon(mut self) {
+    /// The stream broke off: what was given out has its receipts all the same.
+    pub async fn abandon(mut self, why: &'static str) {
         self.jobs = SelectAll::new();
         for at in 0..self.choices.len() {
             let choice = &self.choices[at];
             if choice.output.is_none() && !choice.given.is_empty() {
-                self.app.metrics.ended("cancelled");
+                self.app.metrics.ended(why);
                 let text = choice.given.text.clone();
                 // What fails was logged, and nobody is there to be told.
-                let _ = self.keep(at / self.n, at, &text, "cancelled").await;
+                let _ = self.keep(at / self.n, at, &text, why).await;
             }
         }
     }

@@ -142,7 +142,7 @@ impl Account {
         sampling: &Sampling,
         max_tokens: usize,
     ) -> Result<Decision, Refusal> {
-        let asked = wish.marked.or(wish.profile.as_ref().map(|_| true));
+        let asked = wish.marked.or_else(|| wish.profile.as_ref().map(|_| true));
         let wanted = match (self.mode, asked) {
             (WatermarkMode::Off, Some(true)) => return Err(Refusal::NoMark),
             (WatermarkMode::Off, _) => Err(Unmarked::Off),
@@ -168,7 +168,7 @@ impl Account {
     /// Under `required` nothing unmarked is given, whatever else the policy says.
     fn must_refuse(&self, asked: Option<bool>) -> bool {
         let said = self.on_unmarkable.map(|what| what == OnUnmarkable::Reject);
-        self.mode == WatermarkMode::Required || said.unwrap_or(asked == Some(true))
+        self.mode == WatermarkMode::Required || said.unwrap_or_else(|| asked == Some(true))
     }
 
     fn marker(&self, profile: Option<&str>) -> Result<&Arc<Marker>, Refusal> {

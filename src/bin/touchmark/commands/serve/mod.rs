@@ -142,6 +142,7 @@ fn net_settings(args: &args::Serve) -> NetSettings {
     NetSettings {
         connections: connections.max_connections,
         client_timeout: connections.client_timeout,
+        idle_timeout: args.work.request_timeout + connections.client_timeout,
         grace: connections.shutdown_grace,
         tls: connections.tls_cert.clone().zip(connections.tls_key.clone()),
     }
@@ -221,7 +222,7 @@ fn open(
     file: &PolicyFile,
     address: String,
 ) -> anyhow::Result<Started> {
-    let (writer, usual, model) = written_by(global, args, &store)?;
+    let (writer, usual, model) = written_by(global, args, &store, file)?;
     let loader = Loader { global: global.clone(), args: args.clone(), store, usual, model };
     let first = loader.build(file)?;
     let mut profiles: Vec<String> =
@@ -244,20 +245,30 @@ fn open(
 type WrittenBy = (Option<Arc<Writer>>, Vec<String>, Option<(Arc<HfTokenizer>, usize)>);
 
 #[cfg(feature = "engine")]
-fn written_by(global: &Global, args: &args::Serve, store: &Store) -> anyhow::Result<WrittenBy> {
+fn written_by(
+    global: &Global,
+    args: &args::Serve,
+    store: &Store,
+    file: &PolicyFile,
+) -> anyhow::Result<WrittenBy> {
     if args.detect_only {
         return Ok((None, args.policy.profile.clone(), None));
     }
     let (place, name) = model::place(global, args)?;
     let model = model::load(global, args, &place)?;
-    let usual = model::profiles(global, args, store, &model, &place)?;
+    let usual = model::profiles(global, args, store, &model, &place, file)?;
     let served = model::served(args, model, &place, name)?;
     let vocab_size = served.writer.vocab_size;
     Ok((Some(served.writer), usual, Some((served.tokenizer, vocab_size))))
 }
 
 #[cfg(not(feature = "engine"))]
-fn written_by(_: &Global, args: &args::Serve, _: &Store) -> anyhow::Result<WrittenBy> {
+fn written_by(
+    _: &Global,
+    args: &args::Serve,
+    _: &Store,
+    _: &PolicyFile,
+) -> anyhow::Result<WrittenBy> {
     Ok((None, args.policy.profile.clone(), None))
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use touchmark::lm::LanguageModel;
 use touchmark::serve::openai::Turn;
+use touchmark::serve::policy::{AccountEntry, PolicyFile};
 use touchmark::serve::scheduler::{Scheduler, Settings};
 use touchmark::serve::{Chat, Writer};
 use touchmark::store::{Store, StoreError};
@@ -40,9 +41,17 @@ pub fn profiles(
     store: &Store,
     model: &models::Model,
     place: &Place,
+    file: &PolicyFile,
 ) -> anyhow::Result<Vec<String>> {
     if !args.policy.profile.is_empty() {
         return Ok(args.policy.profile.clone());
+    }
+    // Nobody would be marked with another one.
+    let named = |account: &AccountEntry| account.policy.profiles.is_some();
+    if file.defaults.profiles.is_some()
+        || args.policy.api_key_file.is_some() && file.account.iter().all(named)
+    {
+        return Ok(Vec::new());
     }
     match store.profile(DEFAULT_PROFILE) {
         Ok(profile) => return Ok(vec![profile.id]),

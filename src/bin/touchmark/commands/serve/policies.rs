@@ -96,7 +96,7 @@ impl Ground<'_> {
         }
         Ok(Account {
             name: name.to_owned(),
-            roles: said.roles.unwrap_or(Roles { generate: true, ..Roles::default() }),
+            roles: said.roles.unwrap_or_else(|| Roles { generate: true, ..Roles::default() }),
             mode,
             markers,
             on_unmarkable: said.on_unmarkable,
