@@ -5,10 +5,10 @@ use serde_json::json;
 use super::{Server, api_key, story};
 use crate::cli::Home;
 
-/// A home with a default profile, whose key is made at the first use.
+/// A home with a default profile, whose key is the same each time.
 fn ready() -> Home {
     let home = Home::new();
-    home.ok(&["profile", "new", "default"]);
+    home.profile("default", "kgw", &[]);
     home
 }
 

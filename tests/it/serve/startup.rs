@@ -92,6 +92,7 @@ fn it_speaks_tls_and_nothing_else_then() {
     assert_eq!(ready.status(), 200);
     let plain = server.address.replace("https://", "http://");
     assert!(agent.get(format!("{plain}/ready")).call().is_err());
+    drop(server);
     home.write("bad.pem", "nothing");
     let bad = ["serve", "--port", "0", "--tls-cert", "bad.pem", "--tls-key", "key.pem"];
     home.refused(&bad, &["bad.pem"]);
