@@ -27,7 +27,7 @@ pub struct Sampling {
     /// section 4.1); 1 changes nothing.
     pub repetition_penalty: f32,
     /// Subtracted from a logit for every time that its token was chosen in this answer, in [−2, 2]; 0 changes nothing
-    /// (OpenAI's parameter: logit − count · frequency − [count > 0] · presence).
+    /// (OpenAI's parameter: logit − count · frequency − (count > 0) · presence).
     pub frequency_penalty: f32,
     /// Subtracted once from the logits of tokens that were chosen in this answer, in [−2, 2]; 0 changes nothing.
     pub presence_penalty: f32,

@@ -81,3 +81,17 @@
 //! how many documents have a p-value, and how many p ≤ 10⁻ᵏ for k = 1 to 20, `entries`), then little-endian the smallest hash that was
 //! left out as u64 (all ones for none), and the entries, hash as u64 and evidence as f32, ascending by hash. A mark is
 //! `profile/key` and 16 hexadecimal digits that bind profile, key, tokenizer and way of reading.
+//!
+//! ## Policy file
+//!
+//! TOML; see [`PolicyFile`](crate::serve::policy::PolicyFile) and the page on [serving](crate::manual::serving). An API key is `tmk-` and 64
+//! hexadecimal digits, or whatever else a client sends; the file has BLAKE3-derive_key("touchmark 2026-11 api key v1", its bytes).
+//!
+//! ## Request log
+//!
+//! `serve --request-log FILE` appends a line of JSON for each answered request: a
+//! [`RequestLine`](crate::serve::RequestLine), of which `prompts` are keyed hashes whose key ends with the process.
+//!
+//! ## Receipts
+//!
+//! On their own [page](crate::manual::receipts).

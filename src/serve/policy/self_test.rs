@@ -8,10 +8,10 @@ use crate::schemes::Pick;
 use crate::tokens::TokenId;
 use crate::watermark::{Embedder, Marked, Text, Watermark};
 
-/// Writes [`TOKENS`] tokens of a model to which every token is equally likely, marked, and reads them back. Gives log₁₀ p.
+/// Writes 200 tokens of a model to which every token is equally likely, marked, and reads them back. Gives log₁₀ p.
 ///
 /// Key, profile, vocabulary and detector belong together if that is small: of tokens marked with another key it is below
-/// [`THRESHOLD`] once in ten thousand times.
+/// 10⁻⁴ once in ten thousand times.
 ///
 /// # Errors
 /// [`KnownAnswerError`] when it is not.
