@@ -51,7 +51,8 @@ def accounts(home, count):
     """A policy file of `count` accounts; gives name, key, mode and profile of each."""
     made = []
     for scheme in SCHEMES:
-        run(home, "profile", "new", scheme, "--scheme", scheme)
+        # What repeats a seed stays unmarked, so that every marked token counts, and answers do not run in circles.
+        run(home, "profile", "new", scheme, "--scheme", scheme, "--repeats", "single-turn")
     for number in range(count):
         name = f"account-{number:04}"
         mode = MODES[number % len(MODES)]
@@ -147,6 +148,8 @@ def main():
             rows = read_back(home, mine, profile)
             marked = [answer for answer in mine if answer["applied"] and answer["marked"] >= LEAST]
             count = collections.Counter()
+            per_token = collections.defaultdict(list)
+            missed = []
             for answer in mine:
                 found = [row for row in rows[answer["id"]] if row["verdict"] == "detected"]
                 names = {row["key_id"].split("/", 1)[1] for row in found}
@@ -162,19 +165,25 @@ def main():
                     continue
                 count["marked"] += 1
                 count["confused"] += bool(wrong)
+                own = [row for row in rows[answer["id"]] if row["key_id"].endswith("/" + answer["account"])]
                 if answer["account"] in names:
                     count["found"] += 1
+                    per_token[answer["temperature"]].append(own[0]["log10_p"] / own[0]["tokens_scored"])
                     continue
-                best = [row for row in rows[answer["id"]] if row["key_id"].endswith("/" + answer["account"])]
-                report["misses"].append(
+                missed.append(
                     {
                         **{field: answer[field] for field in ("id", "profile", "mode", "temperature", "marked", "skipped")},
                         "scored": rows[answer["id"]][0]["tokens_scored"],
                         "repeated": rows[answer["id"]][0]["repeated"],
-                        "log10_p": best[0]["log10_p"] if best else None,
+                        "log10_p": own[0]["log10_p"] if own else None,
                         "text": answer["text"][:160],
                     }
                 )
+            # What so many tokens say on the average, in answers of this profile and temperature.
+            for miss in missed:
+                like = per_token[miss["temperature"]]
+                miss["expected_log10_p"] = round(miss["scored"] * sum(like) / len(like), 1) if like else None
+            report["misses"] += missed
             assert len(marked) == count["marked"]
             report["by"][profile] = dict(count)
         total = collections.Counter()

@@ -14,6 +14,8 @@ fn a_server_that_could_do_harm_does_not_start() {
         &["serve", "--port", "0", "--api-key-file", "keys.toml"],
         &["no profile is named"],
     );
+    let detect = ["serve", "--port", "0", "--detect-only", "--api-key-file", "keys.toml"];
+    home.refused(&detect, &["--detect-profile"]);
     assert!(!home.path("home/keys").exists());
     home.refused(&["serve", "--port", "0", "--host", "0.0.0.0"], &["nobody would need an API key"]);
     home.ok(&["profile", "new", "default"]);

@@ -191,7 +191,9 @@ impl Loader {
                     .filter(|it| is_read_alone(&it.scheme))
                     .map(|it| it.id.clone()),
             );
-            profiles.extend(self.usual.iter().filter(|_| self.model.is_none()).cloned());
+            if self.model.is_none() {
+                profiles.extend(self.usual.iter().chain(named(file)).cloned());
+            }
             profiles.sort();
             profiles.dedup();
         }
@@ -206,6 +208,12 @@ impl Loader {
         };
         Reader::new(&self.global, &wanted)
     }
+}
+
+/// Profiles that a policy file names.
+fn named(file: &PolicyFile) -> impl Iterator<Item = &String> {
+    let accounts = file.account.iter().map(|account| &account.policy);
+    [&file.defaults].into_iter().chain(accounts).flat_map(|policy| policy.profiles.iter().flatten())
 }
 
 /// Whether a scheme's marks can be found in a text without a model.
@@ -252,7 +260,7 @@ fn written_by(
     file: &PolicyFile,
 ) -> anyhow::Result<WrittenBy> {
     if args.detect_only {
-        return Ok((None, args.policy.profile.clone(), None));
+        return Ok((None, read_only(args, store, file)?, None));
     }
     let (place, name) = model::place(global, args)?;
     let model = model::load(global, args, &place)?;
@@ -266,10 +274,24 @@ fn written_by(
 fn written_by(
     _: &Global,
     args: &args::Serve,
-    _: &Store,
-    _: &PolicyFile,
+    store: &Store,
+    file: &PolicyFile,
 ) -> anyhow::Result<WrittenBy> {
-    Ok((None, args.policy.profile.clone(), None))
+    Ok((None, read_only(args, store, file)?, None))
+}
+
+/// The profiles to look for where nothing is written. A default one is made at the first use, but not for a server that others ask.
+fn read_only(args: &args::Serve, store: &Store, file: &PolicyFile) -> anyhow::Result<Vec<String>> {
+    let own = args.policy.profile.iter().chain(&args.detection.detect_profile);
+    let named = own.chain(named(file)).next().is_some();
+    let private = args.host.is_loopback() && args.policy.api_key_file.is_none();
+    if !named && !private && store.profile(assemble::DEFAULT_PROFILE).is_err() {
+        bail!(
+            "no profile is named and there is no \"{}\"; name those to look for with --detect-profile",
+            assemble::DEFAULT_PROFILE
+        );
+    }
+    Ok(args.policy.profile.clone())
 }
 
 #[cfg(feature = "engine")]
