@@ -11,7 +11,7 @@ use super::detection::{
     Detection, DetectionError, DetectionSettings, Examine, ExamineError, Finding, ProfileInfo,
     Question,
 };
-use super::log::Log;
+use super::logging::Log;
 use super::metrics::{EngineLoad, Metrics};
 use super::openai::{Form, Limited};
 use super::policy::Policies;

@@ -16,7 +16,7 @@ use crate::generate::{Ends, FinishReason, Output};
 use crate::provenance::{Facts, Marking, ModelName, TokenCounts};
 use crate::serve::ApiError;
 use crate::serve::app::{App, now};
-use crate::serve::log::RequestLine;
+use crate::serve::logging::RequestLine;
 use crate::serve::policy::{Account, Decision, Marker, Occasion, Unmarked};
 use crate::serve::scheduler::{Answers, Event, Failure, Job, JobMark, Refused};
 use crate::serve::writer::{PromptRead, Writer};
