@@ -475,6 +475,18 @@ pub enum Unmarked {
     NoChoice,
 }
 
+impl Unmarked {
+    /// As answers and receipts name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Repeated => "repeated",
+            Self::LowEntropy => "low_entropy",
+            Self::NoChoice => "no_choice",
+        }
+    }
+}
+
 /// The entropy gate, for both halves.
 fn passes(floor: Option<f64>, entropy: impl FnOnce() -> f64) -> bool {
     floor.is_none_or(|floor| entropy() > floor)

@@ -36,6 +36,8 @@ pub struct Choice {
     /// Marked tokens before which nothing is given out.
     enough: usize,
     held: Piece,
+    /// Tokens so far that carry the mark.
+    pub marked: usize,
     /// What was given out.
     pub given: Piece,
     /// The finished answer.
@@ -45,12 +47,13 @@ pub struct Choice {
 impl Choice {
     /// An answer of which nothing is known yet.
     pub fn new(enough: usize) -> Self {
-        Self { enough, held: Piece::default(), given: Piece::default(), output: None }
+        Self { enough, held: Piece::default(), marked: 0, given: Piece::default(), output: None }
     }
 
     /// Takes what came in, `marked` tokens of the answer so far carrying the mark, and says what may be given out.
     pub fn step(&mut self, piece: Piece, marked: usize) -> Piece {
         self.held.append(piece);
+        self.marked = marked;
         if marked < self.enough {
             return Piece::default();
         }
@@ -62,8 +65,7 @@ impl Choice {
     /// Takes the end, and says what is left to be given out; `None` when the answer must be held back.
     pub fn finish(&mut self, output: Output) -> Option<Piece> {
         let enough = output.marked >= self.enough;
-        let rest =
-            if enough { self.step(Piece::default(), output.marked) } else { Piece::default() };
+        let rest = self.step(Piece::default(), output.marked);
         self.output = Some(output);
         enough.then_some(rest)
     }

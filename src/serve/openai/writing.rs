@@ -261,17 +261,15 @@ impl Writing {
 
     fn facts(&self, number: usize, at: usize, finish: &str) -> Facts {
         let choice = &self.choices[at];
-        let (marked, skipped) = match &choice.output {
-            Some(output) => (output.marked, names(&output.unmarked)),
-            None => (0, BTreeMap::new()),
-        };
+        let skipped = choice.output.iter().flat_map(|output| &output.unmarked);
+        let skipped = skipped.map(|(reason, count)| (reason.as_str().to_owned(), *count as u64));
         let output =
             choice.output.as_ref().map_or(choice.given.ids.len(), |output| output.ids.len());
         let marker = self.mark.as_ref().ok();
         Facts {
             account: Some(self.account.name.clone()),
             answer: self.id.clone(),
-            applied: marker.is_some() && (marked > 0 || choice.output.is_none()),
+            applied: choice.marked > 0,
             choice: at as u32,
             finish_reason: finish.to_owned(),
             mark: marker.map(|marker| Marking {
@@ -290,8 +288,8 @@ impl Writing {
             tokens: TokenCounts {
                 prompt: self.prompts[number].ids.len() as u64,
                 output: output as u64,
-                marked: marked as u64,
-                skipped,
+                marked: choice.marked as u64,
+                skipped: skipped.collect(),
             },
         }
     }
@@ -378,8 +376,8 @@ impl Writing {
         let result = self.mark.as_ref().map_or_else(Unmarked::class, |_| "applied");
         metrics.mark(profile, result);
         metrics.marked(profile, "marked", report.tokens_marked);
-        for (reason, count) in names(&report.skipped) {
-            metrics.marked(profile, state(&reason), count as usize);
+        for (reason, count) in &report.skipped {
+            metrics.marked(profile, reason.as_str(), *count);
         }
         let line = self.line(report);
         self.app.log.request(&line);
@@ -549,25 +547,5 @@ fn word(reason: FinishReason) -> &'static str {
         FinishReason::Stop => "stop",
         FinishReason::Length => "length",
         FinishReason::Abort => "abort",
-    }
-}
-
-fn names(skipped: &BTreeMap<crate::watermark::Unmarked, usize>) -> BTreeMap<String, u64> {
-    let name = |reason| match reason {
-        crate::watermark::Unmarked::Start => "start",
-        crate::watermark::Unmarked::Repeated => "repeated",
-        crate::watermark::Unmarked::LowEntropy => "low_entropy",
-        crate::watermark::Unmarked::NoChoice => "no_choice",
-    };
-    skipped.iter().map(|(&reason, &count)| (name(reason).to_owned(), count as u64)).collect()
-}
-
-/// A label that lives as long as the program.
-fn state(reason: &str) -> &'static str {
-    match reason {
-        "start" => "start",
-        "repeated" => "repeated",
-        "low_entropy" => "low_entropy",
-        _ => "no_choice",
     }
 }

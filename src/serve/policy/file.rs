@@ -98,16 +98,16 @@ impl PolicyFile {
         Ok(file)
     }
 
-    /// Refuses what contradicts itself.
+    /// Refuses what contradicts itself, or cannot stand in a receipt.
     fn check(&self) -> Result<(), PolicyFileError> {
         if let Some(number) =
-            self.exempt.iter().position(|it| it.reason.is_empty() || !it.has_condition())
+            self.exempt.iter().position(|it| !can_stand(&it.reason) || !it.has_condition())
         {
             return Err(PolicyFileError::Exemption { number: number + 1 });
         }
         let (mut names, mut keys) = (HashSet::new(), HashSet::new());
         for account in &self.account {
-            if account.name.is_empty() || account.name.len() > 128 {
+            if !can_stand(&account.name) {
                 return Err(PolicyFileError::Name { name: account.name.clone() });
             }
             if !names.insert(&account.name) {
@@ -121,6 +121,11 @@ impl PolicyFile {
     }
 }
 
+/// Whether a text can stand in a receipt as a name or a reason.
+fn can_stand(text: &str) -> bool {
+    (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
 /// Why a policy file cannot be used. Never carries an API key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -129,7 +134,9 @@ pub enum PolicyFileError {
     #[error("not a policy file: {}", .0.message())]
     Form(#[from] toml::de::Error),
     /// An account without a usable name.
-    #[error("\"{name}\" cannot name an account: use 1 to 128 characters")]
+    #[error(
+        "\"{name}\" cannot name an account: use 1 to 128 characters without control characters"
+    )]
     Name {
         /// The name.
         name: String,
@@ -148,7 +155,7 @@ pub enum PolicyFileError {
     },
     /// An exemption that does not say why or when.
     #[error(
-        "exemption {number} needs a `reason` and one of `route`, `accounts`, `system_contains`"
+        "exemption {number} needs a `reason` of 128 characters at most, and one of `route`, `accounts`, `system_contains`"
     )]
     Exemption {
         /// Which one, from 1.
@@ -197,6 +204,7 @@ mod tests {
             account("a", "limits = { requests = 3 }"),
             account("a", "roles = { root = true }"),
             account("", ""),
+            account("a\\u0007", ""),
             account("a", "") + &account("a", ""),
             account("a", "") + &account("a", "").replace("name = \"a\"", "name = \"b\""),
             "[[account]]\nname = \"a\"\nkey = \"tmk-secret\"\n".to_owned(),

@@ -104,6 +104,7 @@ fn shown_tokens(args: &args::Detect) -> Option<usize> {
 #[derive(Default)]
 pub struct Examined {
     /// Tokens of the document as it is; the fewest, where several tokenizers read it.
+    #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "the server alone asks"))]
     pub tokens: usize,
     pub rows: Vec<Row>,
     /// The text with its tokens' evidence for each row, for `--explain` and the report.
@@ -205,6 +206,7 @@ impl Reader {
     }
 
     /// The profiles that are looked for.
+    #[cfg(feature = "serve")]
     pub fn profiles(&self) -> impl Iterator<Item = &Profile> {
         self.targets.iter().map(|target| &target.profile)
     }
