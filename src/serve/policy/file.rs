@@ -38,6 +38,8 @@ pub struct PolicyFile {
     pub defaults: Defaults,
     /// Whether questions about texts are answered without an API key.
     pub public_detection: bool,
+    /// Profiles to look for besides those that are marked with, such as those of before; `all` for all.
+    pub detect_profiles: Vec<String>,
     /// What the public may ask, and how.
     pub detection: DetectionSettings,
     /// What is never marked.

@@ -196,13 +196,18 @@ fn policies_change_without_losing_a_request() {
         // The profile is retired for another: the next answers carry that one.
         home.ok(&["profile", "new", "next"]);
         let file = std::fs::read_to_string(home.path("keys.toml")).unwrap();
-        home.write("keys.toml", format!("[defaults]\nprofiles = [\"next\"]\n{file}"));
+        let both = "detect_profiles = [\"default\"]\n[defaults]\nprofiles = [\"next\"]\n";
+        home.write("keys.toml", format!("{both}{file}"));
         let loaded = server.with_key(&first).post("/admin/reload", &json!({})).ok();
         assert_eq!(loaded["accounts"], 2);
         assert_eq!(
             server.with_key(&second).story(20, json!({})).ok()["watermark"]["profile"],
             "next"
         );
+        let looked_for = server.with_key(&first).get("/v1/watermark/profiles").ok();
+        let looked_for = looked_for["data"].as_array().unwrap().iter();
+        let looked_for: Vec<_> = looked_for.map(|it| it["id"].as_str().unwrap()).collect();
+        assert_eq!(looked_for, ["default", "next"]);
         // What cannot be used changes nothing.
         let file = std::fs::read_to_string(home.path("keys.toml")).unwrap();
         home.write("keys.toml", format!("{file}\nwatermarks = 1\n"));

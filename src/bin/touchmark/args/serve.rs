@@ -129,7 +129,7 @@ pub struct Receipts {
 #[derive(Args, Clone)]
 #[command(next_help_heading = "Detection")]
 pub struct Detection {
-    /// Profiles to look for; `all` for all [default: those that are marked with]
+    /// Profiles to look for besides those that are marked with; `all` for all
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub detect_profile: Vec<String>,
     /// False-alarm rate for each text

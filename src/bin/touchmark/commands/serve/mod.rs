@@ -179,24 +179,28 @@ impl Loader {
         Ok(Reloaded { policies, examine })
     }
 
+    /// Every profile that is marked with, and those named besides.
+    fn looked_for(&self, policies: &Policies, file: &PolicyFile) -> Vec<String> {
+        let besides = self.args.detection.detect_profile.iter().chain(&file.detect_profiles);
+        let mut profiles: Vec<String> = besides.cloned().collect();
+        if profiles.iter().any(|name| name == "all") {
+            return vec!["all".to_owned()];
+        }
+        let markers = policies.all().flat_map(|account| &account.markers);
+        let alone = markers.map(|marker| &marker.profile).filter(|it| is_read_alone(&it.scheme));
+        profiles.extend(alone.map(|profile| profile.id.clone()));
+        if self.model.is_none() {
+            profiles.extend(self.usual.iter().chain(named(file)).cloned());
+        }
+        profiles.sort();
+        profiles.dedup();
+        profiles
+    }
+
     /// Looks for every mark that is made, under every tenant's key, and for what is named besides.
     fn reader(&self, policies: &Policies, file: &PolicyFile) -> anyhow::Result<Reader> {
         let detection = &self.args.detection;
-        let mut profiles = detection.detect_profile.clone();
-        if profiles.is_empty() {
-            let markers = policies.all().flat_map(|account| &account.markers);
-            profiles.extend(
-                markers
-                    .map(|marker| &marker.profile)
-                    .filter(|it| is_read_alone(&it.scheme))
-                    .map(|it| it.id.clone()),
-            );
-            if self.model.is_none() {
-                profiles.extend(self.usual.iter().chain(named(file)).cloned());
-            }
-            profiles.sort();
-            profiles.dedup();
-        }
+        let profiles = self.looked_for(policies, file);
         let mut tenants: Vec<TenantName> =
             file.account.iter().filter_map(|it| it.tenant.clone()).collect();
         tenants.sort();
@@ -283,7 +287,7 @@ fn written_by(
 /// The profiles to look for where nothing is written. A default one is made at the first use, but not for a server that others ask.
 fn read_only(args: &args::Serve, store: &Store, file: &PolicyFile) -> anyhow::Result<Vec<String>> {
     let own = args.policy.profile.iter().chain(&args.detection.detect_profile);
-    let named = own.chain(named(file)).next().is_some();
+    let named = own.chain(&file.detect_profiles).chain(named(file)).next().is_some();
     let private = args.host.is_loopback() && args.policy.api_key_file.is_none();
     if !named && !private && store.profile(assemble::DEFAULT_PROFILE).is_err() {
         bail!(
