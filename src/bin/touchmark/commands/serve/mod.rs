@@ -6,6 +6,7 @@ mod log;
 mod model;
 mod policies;
 
+use std::collections::HashSet;
 use std::net::TcpListener;
 use std::sync::Arc;
 
@@ -192,8 +193,8 @@ impl Loader {
         if self.model.is_none() {
             profiles.extend(self.usual.iter().chain(named(file)).cloned());
         }
-        profiles.sort();
-        profiles.dedup();
+        let mut known = HashSet::new();
+        profiles.retain(|name| known.insert(name.clone()));
         profiles
     }
 
