@@ -360,11 +360,12 @@ fn analysts_see_the_rows_and_the_tokens() {
 fn small_edits_teach_nothing_and_accuse_nobody() {
     let server = Server::new(DetectionSettings::default());
     let read = || server.detector.read();
-    // Eleven marked words away from the threshold, one at a time.
+    // Marked words are taken out one at a time. Where the answer turns is up to the server's secret; but of 24 shingles in a row,
+    // those that 22 words in a row are in, at least six are fingerprints, and five may be missing.
     let mut words = text(300, 1, 100..130);
     assert_eq!(server.ask(PUBLIC, &words.join(" "))["verdict"], "detected");
     let mut seen = Vec::new();
-    for at in 100..115 {
+    for at in 100..122 {
         words[at] = format!("w{at}");
         let answer = server.ask(&format!("203.0.113.{at}"), &words.join(" "));
         seen.push((answer["verdict"].clone(), answer["reason"].clone()));
@@ -372,11 +373,8 @@ fn small_edits_teach_nothing_and_accuse_nobody() {
     assert_eq!(read(), 1, "no edit was examined");
     let detected = (json!("detected"), json!("same_as_earlier"));
     let alike = (json!("insufficient_evidence"), json!("like_earlier"));
-    let turn = seen.iter().position(|answer| *answer != detected).unwrap();
-    assert!(
-        (3..12).contains(&turn) && seen[turn..].iter().all(|answer| *answer == alike),
-        "{seen:?}"
-    );
+    assert!(seen.iter().all(|answer| *answer == detected || *answer == alike), "{seen:?}");
+    assert_eq!(seen.last(), Some(&alike));
     // Somebody asks about another's text with a marked passage put into it, inside or behind.
     for (number, at) in [(1, 200), (2, 400)] {
         let innocent = text(400, 20 + number, 0..0);

@@ -11,10 +11,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::answer::Answer;
-use super::handlers::check_type;
 use super::lines::{Line, LineLimits, Lines};
 use super::question::DetectRequest;
 use super::service::Detection;
+use crate::serve::body::check_type;
 use crate::serve::caller::Caller;
 use crate::serve::error::{ApiError, ErrorBody, ErrorObject};
 

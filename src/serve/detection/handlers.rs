@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::CONTENT_LENGTH;
 use axum::response::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,6 +13,7 @@ use super::answer::Answer;
 use super::examine::ProfileInfo;
 use super::question::DetectRequest;
 use super::service::{Detection, Protection};
+use crate::serve::body::check_type;
 use crate::serve::caller::Caller;
 use crate::serve::error::{ApiError, ErrorBody};
 
@@ -113,17 +113,4 @@ async fn answer(
     let request = DetectRequest::parse(&body)?;
     drop(body);
     detection.answer(&caller, request, false).await.map(Json)
-}
-
-/// Refuses bodies of other types. Browsers send these ones to another site's server only after asking it, so that a foreign page
-/// cannot spend its visitors' budgets.
-pub(super) fn check_type(request: &Request, types: &[&str]) -> Result<(), ApiError> {
-    let given = request.headers().get(CONTENT_TYPE).and_then(|given| given.to_str().ok());
-    let essence = given.and_then(|given| given.split(';').next()).unwrap_or_default().trim();
-    if types.iter().any(|wanted| essence.eq_ignore_ascii_case(wanted)) {
-        return Ok(());
-    }
-    let message = format!("send the body with Content-Type: {}", types.first().unwrap_or(&""));
-    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-    Err(ApiError::new(status, "invalid_request_error", message))
 }

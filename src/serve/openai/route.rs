@@ -296,8 +296,7 @@ impl Teller {
         let Some(reason) = reason else { return Ok(()) };
         let chunk =
             telling(&self.writing, &self.asked).chat_chunk(at, &Piece::default(), Some(reason));
-        let last = Answer { ..frame(&self.writing, CHUNK, vec![chunk]) };
-        self.finish(last).await
+        self.finish(frame(&self.writing, CHUNK, vec![chunk])).await
     }
 
     async fn completion(

@@ -44,7 +44,6 @@ pub struct Writing {
     taken: u64,
     asked_at: Instant,
     last: Vec<Option<Instant>>,
-    over: bool,
 }
 
 /// What is to be told next.
@@ -95,7 +94,6 @@ impl Writing {
             receipts: Vec::new(),
             reused: 0,
             last: vec![None; count],
-            over: false,
             app,
             writer,
             account,
@@ -168,7 +166,7 @@ impl Writing {
         Ok(())
     }
 
-    /// What is to be told next; `None` when all is told.
+    /// What is to be told next; `None` when all is told, after which it is not to be asked again.
     ///
     /// # Errors
     /// [`ApiError`] when the request cannot be answered to the end.
@@ -366,10 +364,7 @@ impl Writing {
     }
 
     /// Counts a request that was answered to its end.
-    fn conclude(&mut self) {
-        if std::mem::replace(&mut self.over, true) {
-            return;
-        }
+    fn conclude(&self) {
         let report = self.report();
         let profile = report.profile.as_deref().unwrap_or_default();
         let metrics = &self.app.metrics;

@@ -28,6 +28,7 @@ use crate::args::{self, Global};
 use crate::assemble;
 use crate::commands::api_key;
 use crate::commands::detect::{Reader, Wanted};
+use crate::models::Place;
 use crate::output::{self, Exit};
 
 /// What is said when the server is ready.
@@ -53,12 +54,13 @@ pub fn run(global: &Global, args: &args::Serve) -> anyhow::Result<Exit> {
     let (listener, address) = listen(args)?;
     let log = Arc::new(ServerLog::new(global.quiet, args.receipts.request_log.as_deref())?);
     let ledger = ledger(args, &store)?;
-    let name = name(global, args)?;
-    let app = App::new(settings(args), detection(args, &file), name.as_deref(), ledger, log)?;
+    let place = place(global, args)?;
+    let name = place.as_ref().map(|(_, name)| name.as_str());
+    let app = App::new(settings(args), detection(args, &file), name, ledger, log)?;
     let app = Arc::new(app);
     let server = Server::start(&app, listener, net_settings(args))?;
     output::note(global.quiet, &format!("Listening at {address}, and loading"));
-    let started = open(global, args, &app, store, &file, address)?;
+    let started = open(global, args, place, &app, store, &file, address)?;
     if global.json {
         output::json(&started)?;
     } else {
@@ -230,12 +232,13 @@ fn is_read_alone(scheme: &Spec) -> bool {
 fn open(
     global: &Global,
     args: &args::Serve,
+    place: Option<Named>,
     app: &App,
     store: Store,
     file: &PolicyFile,
     address: String,
 ) -> anyhow::Result<Started> {
-    let (writer, usual, model) = written_by(global, args, &store, file)?;
+    let (writer, usual, model) = written_by(global, args, place, &store, file)?;
     let loader = Loader { global: global.clone(), args: args.clone(), store, usual, model };
     let first = loader.build(file)?;
     let mut profiles: Vec<String> =
@@ -254,6 +257,9 @@ fn open(
     Ok(started)
 }
 
+/// A model's place and its name for clients.
+type Named = (Place, String);
+
 /// The model, the profiles to mark with, and the tokenizer that they must be bound to.
 type WrittenBy = (Option<Arc<Writer>>, Vec<String>, Option<(Arc<HfTokenizer>, usize)>);
 
@@ -261,13 +267,13 @@ type WrittenBy = (Option<Arc<Writer>>, Vec<String>, Option<(Arc<HfTokenizer>, us
 fn written_by(
     global: &Global,
     args: &args::Serve,
+    place: Option<Named>,
     store: &Store,
     file: &PolicyFile,
 ) -> anyhow::Result<WrittenBy> {
-    if args.detect_only {
+    let Some((place, name)) = place else {
         return Ok((None, read_only(args, store, file)?, None));
-    }
-    let (place, name) = model::place(global, args)?;
+    };
     let model = model::load(global, args, &place)?;
     let usual = model::profiles(global, args, store, &model, &place, file)?;
     let served = model::served(args, model, &place, name)?;
@@ -279,6 +285,7 @@ fn written_by(
 fn written_by(
     _: &Global,
     args: &args::Serve,
+    _: Option<Named>,
     store: &Store,
     file: &PolicyFile,
 ) -> anyhow::Result<WrittenBy> {
@@ -299,13 +306,14 @@ fn read_only(args: &args::Serve, store: &Store, file: &PolicyFile) -> anyhow::Re
     Ok(args.policy.profile.clone())
 }
 
+/// Where the model is, and its name for clients; nothing where texts are read only.
 #[cfg(feature = "engine")]
-fn name(global: &Global, args: &args::Serve) -> anyhow::Result<Option<String>> {
-    if args.detect_only { Ok(None) } else { Ok(Some(model::place(global, args)?.1)) }
+fn place(global: &Global, args: &args::Serve) -> anyhow::Result<Option<Named>> {
+    if args.detect_only { Ok(None) } else { model::place(global, args).map(Some) }
 }
 
 #[cfg(not(feature = "engine"))]
-fn name(_: &Global, _: &args::Serve) -> anyhow::Result<Option<String>> {
+fn place(_: &Global, _: &args::Serve) -> anyhow::Result<Option<Named>> {
     Ok(None)
 }
 
