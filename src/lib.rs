@@ -41,7 +41,8 @@
 //! | 1 | [`prf`], [`sampling`], [`lm`] | randomness, choice, traits |
 //! | 2 | [`schemes`], [`watermark`], [`profile`] | what a mark is |
 //! | 3 | [`mod@generate`], [`detect`], [`provenance`] | making and reading, and what is kept of it |
-//! | 5 | `tokenizer`, `corpus`, `engine`, `hub`, `store`, `report`, `serve`, `cluster` | files, network, heavy crates; one feature each |
+//! | 4 | [`fingerprint`] | whether a model is a copy of another |
+//! | 5 | `tokenizer`, `corpus`, `endpoint`, `engine`, `hub`, `store`, `report`, `serve`, `cluster` | files, network, heavy crates; one feature each |
 //!
 //! A module imports only from layers above its own; `tests/layering.rs` holds the table. Reading order: [`tokens`],
 //! [`prf`], [`schemes`] (`kgw`), [`watermark`], [`detect`]; then you know the project.
@@ -64,6 +65,7 @@ pub mod schemes;
 pub mod watermark;
 
 pub mod detect;
+pub mod fingerprint;
 pub mod generate;
 pub mod provenance;
 
@@ -71,6 +73,8 @@ pub mod provenance;
 pub mod cluster;
 #[cfg(feature = "corpus")]
 pub mod corpus;
+#[cfg(feature = "endpoint")]
+pub mod endpoint;
 #[cfg(feature = "engine")]
 pub mod engine;
 #[cfg(feature = "hub")]

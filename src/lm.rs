@@ -1,7 +1,16 @@
 //! What the layers above need of a language model, and nothing of how it is run.
 //!
 //! `engine` implements [`LanguageModel`]; tests fake it in twenty lines. Many sequences of different lengths advance in
-//! one call, so that a server can batch and a study can score without knowing the engine.
+//! one call, so that a server can batch and a study can score without knowing the engine. A [`Completer`] is a model that can
+//! only be asked, a [`TensorSource`] its weights.
+
+mod completer;
+mod tensors;
+
+pub use completer::{
+    ChatMessage, CompletedToken, Completer, CompleterError, Completion, Prompt, Request,
+};
+pub use tensors::{TensorError, TensorInfo, TensorSource};
 
 use crate::tokens::TokenId;
 

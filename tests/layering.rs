@@ -26,7 +26,9 @@ const TABLE: &[(&str, &[&str])] = &[
     ("generate", &["watermark", "schemes", "sampling", "lm", "tokens"]),
     ("detect", &["watermark", "profile", "schemes", "prf", "sampling", "stats", "keys", "tokens"]),
     ("provenance", &["keys", "normalise", "stats", "tokens"]),
+    ("fingerprint", &["keys", "lm", "normalise", "provenance", "stats", "tokens"]),
     ("tokenizer", &["gguf", "tokens"]),
+    ("endpoint", &["lm"]),
     ("corpus", &["tokens"]),
     ("cluster", &["corpus", "detect", "keys", "profile"]),
     ("engine", &["gguf", "lm", "tokens"]),
@@ -60,7 +62,10 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("axum", &["serve"]),
     ("axum_server", &["serve"]),
     ("base64", &["provenance"]),
-    ("blake3", &["prf", "keys", "tokens", "provenance", "serve", "store", "cluster"]),
+    (
+        "blake3",
+        &["prf", "keys", "tokens", "provenance", "fingerprint", "serve", "store", "cluster"],
+    ),
     ("async_trait", &["cluster"]),
     ("ballista", &["cluster"]),
     ("ballista_core", &["cluster"]),
@@ -84,7 +89,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("etcetera", &["store"]),
     ("flate2", &["corpus"]),
     ("futures", &["cluster", "serve"]),
-    ("getrandom", &["keys", "provenance", "serve"]),
+    ("getrandom", &["fingerprint", "keys", "provenance", "serve"]),
     ("globset", &["corpus"]),
     ("hyper_util", &["serve"]),
     ("ignore", &["corpus"]),
@@ -93,7 +98,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("parquet", &["corpus"]),
     ("plotters", &["report"]),
     ("prometheus_client", &["serve"]),
-    ("rand_chacha", &["prf", "sampling"]),
+    ("rand_chacha", &["fingerprint", "prf", "sampling"]),
     ("rusqlite", &["store"]),
     ("rustls", &["serve"]),
     ("statrs", &["stats"]),
@@ -106,7 +111,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("tokio_io_timeout", &["serve"]),
     ("tower_http", &["serve"]),
     ("unicode_normalization", &["normalise", "provenance"]),
-    ("ureq", &["hub"]),
+    ("ureq", &["endpoint", "hub"]),
     ("url", &["cluster"]),
     ("utoipa", &["serve"]),
     ("zstd", &["corpus"]),
@@ -114,7 +119,8 @@ const GUARDED: &[(&str, &[&str])] = &[
 
 /// Paths of the standard library that only adapters may name: files and sockets.
 const ADAPTERS_ONLY: &[&str] = &["fs", "net", "process"];
-const ADAPTERS: &[&str] = &["tokenizer", "cluster", "corpus", "engine", "hub", "serve", "store"];
+const ADAPTERS: &[&str] =
+    &["tokenizer", "cluster", "corpus", "endpoint", "engine", "hub", "serve", "store"];
 
 #[test]
 fn every_module_keeps_to_its_layer() {

@@ -1,5 +1,7 @@
 //! What may be typed. Parsing does no work; `assemble` turns it into objects.
 
+#[cfg(feature = "engine")]
+pub mod fingerprint;
 #[cfg(feature = "cluster")]
 mod query;
 #[cfg(feature = "ledger")]
@@ -17,6 +19,8 @@ use touchmark::keys::TenantName;
 use touchmark::profile::TokenizerPin;
 use touchmark::profile::import::Tool;
 
+#[cfg(feature = "engine")]
+pub use fingerprint::{Fingerprint, FingerprintAction};
 #[cfg(feature = "cluster")]
 pub use query::{Cluster, ClusterAction, ClusterExecutor, Looking, Query, QueryFormat, Sql};
 #[cfg(feature = "ledger")]
@@ -149,6 +153,9 @@ pub enum Command {
     Calibrate(Calibrate),
     /// Say whether a whole corpus contains marked text: one p-value for all of its documents
     Claim(Claim),
+    /// Say whether a model is a copy of another: from weights, planted answers or behaviour
+    #[cfg(feature = "engine")]
+    Fingerprint(Fingerprint),
     /// Look for marks in the tables of a query
     #[cfg(feature = "cluster")]
     Sql(Sql),

@@ -48,6 +48,8 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::Calibrate(args)) => commands::calibrate::run(&cli.global, args),
         Some(Command::Claim(args)) => commands::claim::run(&cli.global, args),
         Some(Command::Identify(args)) => commands::identify::run(&cli.global, args),
+        #[cfg(feature = "engine")]
+        Some(Command::Fingerprint(args)) => commands::fingerprint::run(&cli.global, args),
         #[cfg(feature = "cluster")]
         Some(Command::Sql(args)) => commands::sql::run(&cli.global, args),
         #[cfg(feature = "cluster")]

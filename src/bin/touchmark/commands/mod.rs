@@ -16,6 +16,8 @@ pub mod detectors;
 pub mod doctor;
 #[cfg(feature = "engine")]
 pub mod entropies;
+#[cfg(feature = "engine")]
+pub mod fingerprint;
 pub mod finish;
 #[cfg(feature = "engine")]
 pub mod generate;

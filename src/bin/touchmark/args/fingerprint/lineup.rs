@@ -1,0 +1,6 @@
+//! To come.
+
+use clap::Args;
+
+#[derive(Args)]
+pub struct Lineup {}
