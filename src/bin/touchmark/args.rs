@@ -1,5 +1,6 @@
 //! What may be typed. Parsing does no work; `assemble` turns it into objects.
 
+pub mod bundle;
 #[cfg(feature = "engine")]
 pub mod fingerprint;
 #[cfg(feature = "cluster")]
@@ -19,6 +20,7 @@ use touchmark::keys::TenantName;
 use touchmark::profile::TokenizerPin;
 use touchmark::profile::import::Tool;
 
+pub use bundle::{Bundle, BundleAction};
 #[cfg(feature = "engine")]
 pub use fingerprint::{Fingerprint, FingerprintAction};
 #[cfg(feature = "cluster")]
@@ -156,6 +158,8 @@ pub enum Command {
     /// Say whether a model is a copy of another: from weights, planted answers or behaviour
     #[cfg(feature = "engine")]
     Fingerprint(Fingerprint),
+    /// Keep evidence so that others can check it: commit, verify, reveal
+    Bundle(Bundle),
     /// Look for marks in the tables of a query
     #[cfg(feature = "cluster")]
     Sql(Sql),
