@@ -916,3 +916,22 @@ pub fn missing_command() -> anyhow::Error {
     );
     error.into()
 }
+
+/// A length of time: `500ms`, `30s`, `10m`, `1h`.
+#[cfg(any(feature = "engine", feature = "serve"))]
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let bad = || "say a time such as 500ms, 30s, 10m or 1h".to_owned();
+    let at = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(bad)?;
+    let number: u64 = text[..at].parse().map_err(|_| bad())?;
+    let milliseconds = match &text[at..] {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(bad()),
+    };
+    match number.checked_mul(milliseconds) {
+        Some(0) | None => Err(bad()),
+        Some(total) => Ok(std::time::Duration::from_millis(total)),
+    }
+}

@@ -8,6 +8,8 @@ use touchmark::hub::Snapshot;
 
 use crate::args::Global;
 
+#[cfg(feature = "engine")]
+mod completer;
 #[cfg(feature = "hub")]
 mod hub;
 #[cfg(feature = "engine")]
@@ -18,6 +20,8 @@ mod tokenizers;
 
 #[cfg(feature = "hub")]
 pub use hub::settings as hub_settings;
+#[cfg(feature = "engine")]
+pub use completer::{Local, open};
 #[cfg(feature = "engine")]
 pub use load::{Loading, Model, Templates, load, source, weights_hash};
 #[cfg(feature = "engine")]
