@@ -73,5 +73,8 @@ pub use register::{Burn, Register};
 pub use rule::{Design, Form, PlantingCommitment, Probe, Rule, Times};
 pub use session::Session;
 
+/// The test's name.
+pub const TEST: &str = "planted-pairs";
+
 #[cfg(test)]
 mod tests;

@@ -246,7 +246,12 @@ impl Planting {
         Ok((rule, probes))
     }
 
-    fn fresh(&self, kind: Kind, wanted: u32, register: &Register) -> Result<Vec<Probe>, PlantError> {
+    fn fresh(
+        &self,
+        kind: Kind,
+        wanted: u32,
+        register: &Register,
+    ) -> Result<Vec<Probe>, PlantError> {
         let is_fresh = |probe: &Probe| match kind {
             Kind::Pair => register.is_fresh(&probe.leaf()),
             Kind::Decoy => register.burned(&probe.leaf()).is_none(),
@@ -304,9 +309,7 @@ impl Planting {
     }
 }
 
-fn check_questions<'a>(
-    questions: impl Iterator<Item = &'a Vec<String>>,
-) -> Result<(), PlantError> {
+fn check_questions<'a>(questions: impl Iterator<Item = &'a Vec<String>>) -> Result<(), PlantError> {
     let mut seen = HashSet::new();
     for (number, phrasings) in (1..).zip(questions) {
         if phrasings.is_empty() {

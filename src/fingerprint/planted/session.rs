@@ -240,7 +240,7 @@ impl Probing for Session {
         let null = format!(
             "an independent model, not trained on the pairs nor on a planted model's answers to them: at most Binomial(n, 1/{k}) hits, whatever it answers, over the random choice of the pairs' keys"
         );
-        let mut finding = Finding::new("planted-pairs", Null::Population, null);
+        let mut finding = Finding::new(super::TEST, Null::Population, null);
         finding.n = self.pairs.decided;
         if self.pairs.decided > 0 {
             let (p, family) = (self.p(), &self.rule.family);

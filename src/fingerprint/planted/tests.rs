@@ -143,7 +143,8 @@ fn hidden_probes_are_not_asked() {
     let planting = planting(6, 64, 16, 0, 1);
     let (rule, probes) =
         planting.ask(&asking(16, 0), &Register::default(), &Salt([1; 32])).unwrap();
-    let known = |seen: usize| (0..).zip(probes.clone()).map(move |(at, p)| (at < seen).then_some(p));
+    let known =
+        |seen: usize| (0..).zip(probes.clone()).map(move |(at, p)| (at < seen).then_some(p));
     let mut asked = Session::new(rule.clone(), known(6).collect()).unwrap();
     let found = run(&mut asked, |q, _| taught(&planting, q).unwrap());
     assert_eq!(found.verdict, Verdict::Related);
@@ -155,8 +156,7 @@ fn hidden_probes_are_not_asked() {
 #[test]
 fn another_probe_or_commitment_is_refused() {
     let planting = planting(7, 64, 4, 2, 2);
-    let (rule, probes) =
-        planting.ask(&asking(4, 2), &Register::default(), &Salt([1; 32])).unwrap();
+    let (rule, probes) = planting.ask(&asking(4, 2), &Register::default(), &Salt([1; 32])).unwrap();
     let made = |rule: &Rule, probes: &[Probe]| {
         Session::new(rule.clone(), probes.iter().cloned().map(Some).collect())
     };
@@ -220,7 +220,12 @@ fn a_beacon_is_announced_before_answers_exist() {
     let mut other = made(announced);
     other.set_beacon("beef".into()).unwrap();
     let answers = |planting: &Planting| {
-        planting.planted(Kind::Pair).unwrap().iter().map(|p| p.answer.to_owned()).collect::<Vec<_>>()
+        planting
+            .planted(Kind::Pair)
+            .unwrap()
+            .iter()
+            .map(|p| p.answer.to_owned())
+            .collect::<Vec<_>>()
     };
     assert_ne!(answers(&planting), answers(&other));
     let found = run(&mut session(&planting, &asking(6, 0)), |_, _| String::new());
@@ -252,7 +257,8 @@ fn burned_and_unknown_questions_are_not_asked_again() {
     for index in [0, 2] {
         register.burn(planting.leaf(Kind::Pair, index).unwrap().to_owned(), now, "somebody");
     }
-    let ask = |register: &Register, pairs| planting.ask(&asking(pairs, 0), register, &Salt([0; 32]));
+    let ask =
+        |register: &Register, pairs| planting.ask(&asking(pairs, 0), register, &Salt([0; 32]));
     let (_, probes) = ask(&register, 4).unwrap();
     let mut asked: Vec<u32> = probes.iter().map(|probe| probe.index).collect();
     asked.sort_unstable();

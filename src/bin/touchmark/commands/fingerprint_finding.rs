@@ -11,7 +11,7 @@ pub fn write(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
     if let Some(corrected) = finding.log10_p_corrected {
         writeln!(
             out,
-            "  p        {}  (threshold {}; {})",
+            "  log10 p  {}  (threshold {}; {})",
             output::log10_p(corrected),
             output::log10_p(finding.threshold_log10_p),
             basis(finding.basis)

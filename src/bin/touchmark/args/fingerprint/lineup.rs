@@ -4,15 +4,26 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::Asking;
+
 #[derive(Args)]
 pub struct Lineup {
-    /// TOML that names the reference, the suspects and what is true of each
-    #[arg(value_name = "MANIFEST")]
-    pub manifest: PathBuf,
-    /// False alarms that are allowed, for the verdicts
+    /// TOML that names the reference, plans to ask, and the suspects with what is true of each; or a folder with folders
+    /// `related` and `independent` of models
+    #[arg(value_name = "MANIFEST|DIR")]
+    pub suspects: PathBuf,
+    /// The model that the suspects' weights are compared with, instead of the manifest's
+    #[arg(long, value_name = "MODEL")]
+    pub reference: Option<PathBuf>,
+    /// A plan that each suspect is asked, besides the manifest's; may be given often
+    #[arg(long = "plan", value_name = "FILE")]
+    pub plans: Vec<PathBuf>,
+    /// Rate of false alarms at which weights are judged; plans have their own
     #[arg(long, default_value_t = 0.001, value_name = "ALPHA")]
     pub fpr: f64,
-    /// Write the rows here as JSON lines; what is there already is not computed again
+    /// Keep what was found of each suspect here, as JSON lines; what is there is not computed again
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub asking: Asking,
 }

@@ -39,13 +39,17 @@ impl Running {
         if path.join(OUTCOME).exists() {
             bail!("the test in {} has ended; its outcome is signed", path.display());
         }
-        let commitment_file = folder::optional(&path.join(COMMITMENT))?
-            .with_context(|| format!("{} is not a bundle: make one with touchmark bundle commit", path.display()))?;
+        let commitment_file = folder::optional(&path.join(COMMITMENT))?.with_context(|| {
+            format!("{} is not a bundle: make one with touchmark bundle commit", path.display())
+        })?;
         let (commitment, _) = Commitment::from_file(&commitment_file, Some(&key.public()))
             .context("this bundle cannot be gone on with")?;
         let leaves = Leaves::parse(&folder::secret_leaves(path)?)?;
         if !commitment.is_whole() || !commitment.differing(&leaves).is_empty() {
-            bail!("the secret leaves of {} are not the ones that were committed to", path.display());
+            bail!(
+                "the secret leaves of {} are not the ones that were committed to",
+                path.display()
+            );
         }
         let head = leaves.head()?;
         let probes = leaves.probes()?;
@@ -54,6 +58,12 @@ impl Running {
         let replayed = replay(session, &commitment_file, commitment.time, &text)
             .with_context(|| format!("the transcript in {} is not whole", path.display()))?;
         Ok(Self { head, replayed, commitment, commitment_file, transcript })
+    }
+
+    /// What a local suspect's sampling begins with: another number for each bundle, and for each run of it.
+    pub fn seed(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.commitment.root.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ self.replayed.asked
     }
 
     /// Asks until the rule ends the test or the budget is used up. None when the suspect gives no more answers.
@@ -95,7 +105,9 @@ impl Running {
         let name = suspect.name();
         match &self.replayed.suspect {
             Some(first) if *first == name => return Ok(()),
-            Some(first) => bail!("this bundle has asked {first}; {name} is another suspect, which needs a bundle of its own"),
+            Some(first) => bail!(
+                "this bundle has asked {first}; {name} is another suspect, which needs a bundle of its own"
+            ),
             None => {}
         }
         let about = suspect.about().context("the suspect cannot be reached")?;
