@@ -44,6 +44,8 @@ mod sequences;
 mod slab;
 mod source;
 mod threads;
+#[cfg(feature = "train")]
+pub mod train;
 mod weights;
 
 use std::path::PathBuf;
