@@ -9,6 +9,7 @@ mod families;
 mod gguf;
 mod parity;
 mod same_bits;
+mod tensors;
 mod tiny;
 
 use std::path::Path;
