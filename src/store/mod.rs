@@ -13,6 +13,7 @@
 mod keyring;
 #[cfg(feature = "ledger")]
 pub mod ledger;
+mod signing;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

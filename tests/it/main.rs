@@ -32,6 +32,8 @@ mod common;
 mod conformance;
 #[cfg(feature = "corpus")]
 mod corpus;
+#[cfg(feature = "endpoint")]
+mod endpoint;
 #[cfg(feature = "engine")]
 mod engine;
 #[cfg(feature = "bundled")]

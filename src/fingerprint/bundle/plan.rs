@@ -4,7 +4,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::super::{ProbeError, Probing};
+use crate::fingerprint::planted;
+use crate::fingerprint::{ProbeError, Probing};
 
 /// A test before it is committed to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,6 +68,9 @@ pub fn start<'a>(
     probes: impl Iterator<Item = Option<&'a Value>>,
 ) -> Result<Box<dyn Probing>, PlanError> {
     match test {
+        planted::TEST => {
+            Ok(Box::new(planted::Session::new(read("the rule", rule)?, all(probes)?)?))
+        }
         #[cfg(test)]
         super::tests::TEST => {
             Ok(Box::new(super::tests::Echo::new(read("the rule", rule)?, all(probes)?)))

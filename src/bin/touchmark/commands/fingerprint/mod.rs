@@ -7,6 +7,7 @@ mod enroll;
 mod lineup;
 mod plant;
 mod probe;
+mod run;
 
 use crate::args::{Fingerprint, FingerprintAction, Global};
 use crate::output::Exit;
