@@ -50,6 +50,8 @@ mod product;
 mod reader;
 mod roles;
 mod similarity;
+#[cfg(test)]
+mod tests;
 mod units;
 
 pub use comparison::{Comparison, Coverage};

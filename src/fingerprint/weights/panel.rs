@@ -92,7 +92,7 @@ impl Panel {
         }
         let mean = xs.iter().sum::<f64>() / m;
         let s = (xs.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / (m - 1.0)).sqrt();
-        if s == 0.0 {
+        if s <= 1e-12 {
             return unfit("has one value only".to_owned());
         }
         let t = (value.clamp(-GREATEST, GREATEST).atanh() - mean) / (s * (1.0 + 1.0 / m).sqrt());
