@@ -8,6 +8,8 @@
     reason = "in tests a panic is the failure report"
 )]
 
+#[cfg(all(feature = "cli", feature = "engine", feature = "endpoint", feature = "bundled"))]
+mod bundle;
 #[cfg(feature = "tokenizer")]
 mod calibration;
 #[cfg(feature = "tokenizer")]

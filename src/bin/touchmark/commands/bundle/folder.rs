@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use touchmark::fingerprint::bundle::{Files, Packed};
+use touchmark::store::Store;
+use zeroize::Zeroizing;
 
 pub const COMMITMENT: &str = "commitment.json";
 pub const LEAVES: &str = "leaves.jsonl";
@@ -84,15 +86,12 @@ impl Case {
 }
 
 /// The secret leaves of a folder.
-pub fn secret_leaves(folder: &Path) -> anyhow::Result<String> {
+pub fn secret_leaves(folder: &Path) -> anyhow::Result<Zeroizing<String>> {
     let path = folder.join(SECRET_LEAVES);
-    let bytes = optional(&path)?.with_context(|| {
-        format!(
-            "{} is missing: only who committed to this bundle can go on with it",
-            path.display()
-        )
-    })?;
-    String::from_utf8(bytes).with_context(|| format!("{} is not text", path.display()))
+    if !path.exists() {
+        bail!("{} is missing: only who committed to this bundle can go on with it", path.display());
+    }
+    Ok(Store::read_secret(&path)?)
 }
 
 /// A file's bytes, or none where there is no such file.
