@@ -103,7 +103,7 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("rustls", &["serve"]),
     ("statrs", &["stats"]),
     ("sha1", &["hub"]),
-    ("sha2", &["hub", "prf", "report"]),
+    ("sha2", &["fingerprint", "hub", "prf", "report"]),
     ("sysinfo", &[]),
     ("tempfile", &["hub", "store"]),
     ("tokenizers", &["tokenizer"]),

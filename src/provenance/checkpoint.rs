@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chain::Anchor;
 use super::digest::{Digest, LedgerId};
-use super::signing::{Envelope, PublicKey, SecretKey, SignatureError, Statement};
+use super::signing::{Envelope, LINK, PublicKey, SecretKey, SignatureError, Statement};
 
 /// The end of a ledger at one time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +32,8 @@ impl Checkpoint {
     /// # Errors
     /// [`SignatureError::Json`].
     pub fn sign(&self, key: &SecretKey) -> Result<Envelope, SignatureError> {
-        key.sign(&Statement::new(subject(&self.ledger), self.link, Self::TYPE, self.clone()))
+        let subject = subject(&self.ledger);
+        key.sign(&Statement::new(subject, (LINK, self.link), Self::TYPE, self.clone()))
     }
 
     /// Reads a checkpoint that is signed with a key.
@@ -68,7 +69,8 @@ impl Pruning {
     /// # Errors
     /// [`SignatureError::Json`].
     pub fn sign(&self, key: &SecretKey) -> Result<Envelope, SignatureError> {
-        key.sign(&Statement::new(subject(&self.ledger), self.link, Self::TYPE, self.clone()))
+        let subject = subject(&self.ledger);
+        key.sign(&Statement::new(subject, (LINK, self.link), Self::TYPE, self.clone()))
     }
 
     /// Reads one that is signed with a key.

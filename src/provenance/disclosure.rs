@@ -5,7 +5,7 @@ use subtle::ConstantTimeEq;
 
 use super::digest::{Digest, LedgerId};
 use super::receipt::{Part, Receipt, Seed, commit};
-use super::signing::{Envelope, PublicKey, SecretKey, SignatureError, Statement};
+use super::signing::{Envelope, LINK, PublicKey, SecretKey, SignatureError, Statement};
 
 /// A receipt and the salts that a text is checked with. It says nothing of the text to who does not have it.
 ///
@@ -89,7 +89,7 @@ impl Disclosure {
     /// [`SignatureError::Json`].
     pub fn sign(&self, key: &SecretKey) -> Result<Envelope, SignatureError> {
         let name = format!("touchmark answer {}", self.receipt.answer);
-        key.sign(&Statement::new(name, self.link, Self::TYPE, self.clone()))
+        key.sign(&Statement::new(name, (LINK, self.link), Self::TYPE, self.clone()))
     }
 
     /// Reads one that is signed with a key.

@@ -29,6 +29,7 @@ pub use receipt::{
     Commitments, Facts, Marking, ModelName, Part, Receipt, ReceiptError, Seed, TokenCounts,
 };
 pub use search::Search;
+pub(crate) use signing::Statement;
 pub use signing::{Envelope, PublicKey, SecretKey, SignatureError};
 pub use similarity::Similarity;
 pub use sketch::{Query, Sketch, SketchKey};

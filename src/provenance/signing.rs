@@ -2,6 +2,8 @@
 //!
 //! The bytes that are signed are those of DSSE, version 1: `DSSEv1 LEN(type) type LEN(payload) payload`, lengths in decimal.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
@@ -11,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::receipt::ReceiptError;
 
-/// A ledger's signing key. Wiped on drop.
+/// A signing key. Wiped on drop.
 pub struct SecretKey(SigningKey);
 
 impl SecretKey {
@@ -52,7 +54,7 @@ impl std::fmt::Debug for SecretKey {
     }
 }
 
-/// What a ledger's signatures are checked with: 64 hexadecimal digits. Public.
+/// What signatures are checked with: 64 hexadecimal digits. Public.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PublicKey(pub Digest);
@@ -149,7 +151,10 @@ fn signed_bytes(payload: &[u8]) -> Vec<u8> {
 
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 
-/// An in-toto statement about a link of a ledger.
+/// What the digest in a statement about a ledger is: the link of a receipt.
+pub(super) const LINK: &str = "touchmarkReceiptLink";
+
+/// An in-toto statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Statement<P> {
     #[serde(rename = "_type")]
@@ -163,20 +168,20 @@ pub(crate) struct Statement<P> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Subject {
     name: String,
-    digest: SubjectDigest,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct SubjectDigest {
-    #[serde(rename = "touchmarkReceiptLink")]
-    link: Digest,
+    digest: BTreeMap<String, Digest>,
 }
 
 impl<P> Statement<P> {
-    pub fn new(name: String, link: Digest, predicate_type: &str, predicate: P) -> Self {
+    /// A statement about what has a name and a digest; `kind` says what the digest is taken of.
+    pub fn new(
+        name: String,
+        (kind, digest): (&str, Digest),
+        predicate_type: &str,
+        predicate: P,
+    ) -> Self {
         Self {
             kind: STATEMENT.to_owned(),
-            subject: vec![Subject { name, digest: SubjectDigest { link } }],
+            subject: vec![Subject { name, digest: BTreeMap::from([(kind.to_owned(), digest)]) }],
             predicate_type: predicate_type.to_owned(),
             predicate,
         }
@@ -214,7 +219,7 @@ pub enum SignatureError {
     #[error("the signature is not valid: what was signed has been changed")]
     Invalid,
     /// Not the statement's JSON.
-    #[error("this is not a signed statement of a ledger")]
+    #[error("this is not a signed statement of the kind that is wanted")]
     Json(#[source] serde_json::Error),
     /// A statement about something else.
     #[error("the statement is of type {got}, not {wanted}")]

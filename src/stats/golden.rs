@@ -99,3 +99,13 @@ fn normal() {
     }
     check("normal", |row: &Row| normal_sf_ge(row.z));
 }
+
+#[test]
+fn student_t() {
+    #[derive(Debug, Deserialize)]
+    struct Row {
+        t: f64,
+        df: f64,
+    }
+    check("student_t", |row: &Row| student_t_sf_ge(row.t, row.df));
+}

@@ -11,7 +11,9 @@
 //! | exponential evidence | gamma | [`gamma_sf_ge`] |
 //! | two exponential draws a token | two gammas | [`two_gamma_sf_ge`] |
 //! | most frequent colours, summed over digits | maxima of multinomials | [`maximal_counts_sf_ge`] |
+//! | a new member of a normal panel | Student's t | [`student_t_sf_ge`] |
 //! | weighted layers of fair bits | weighted binomials | [`WeightedBits`] |
+//! | units matched with their own labels | fixed points | [`fixed_points_sf_ge`] |
 //!
 //! This module imports nothing from the rest of the crate.
 
@@ -20,6 +22,7 @@ mod combine;
 mod error;
 mod evalue;
 mod family;
+mod fixed_points;
 mod gamma;
 #[cfg(test)]
 mod golden;
@@ -35,6 +38,7 @@ mod roc;
 mod share;
 mod special;
 mod step_up;
+mod student;
 mod two_gamma;
 mod weighted_bits;
 
@@ -43,6 +47,7 @@ pub use combine::{benjamini_hochberg, benjamini_yekutieli, bonferroni, holm};
 pub use error::StatsError;
 pub use evalue::{EProcess, EValue};
 pub use family::{Factor, Family};
+pub use fixed_points::fixed_points_sf_ge;
 pub use gamma::gamma_sf_ge;
 pub use hypergeometric::hypergeometric_sf_ge;
 pub use interval::{Interval, clopper_pearson, empirical_bernstein};
@@ -55,5 +60,6 @@ pub use power::Alternative;
 pub use roc::{Rate, TprAtFpr, auroc, rate_at_p, tpr_at_fpr};
 pub use share::{Dependence, SmallCounts, false_hypotheses_at_least};
 pub use step_up::{Correction, StepUp};
+pub use student::student_t_sf_ge;
 pub use two_gamma::two_gamma_sf_ge;
 pub use weighted_bits::WeightedBits;

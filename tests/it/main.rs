@@ -32,6 +32,8 @@ mod common;
 mod conformance;
 #[cfg(feature = "corpus")]
 mod corpus;
+#[cfg(feature = "endpoint")]
+mod endpoint;
 #[cfg(feature = "engine")]
 mod engine;
 #[cfg(feature = "bundled")]
@@ -50,6 +52,8 @@ mod many_keys;
 mod near_matches;
 mod payload;
 mod peers;
+#[cfg(all(feature = "train", feature = "tokenizer"))]
+mod planted;
 #[cfg(all(feature = "engine", feature = "tokenizer"))]
 mod power;
 mod prf;

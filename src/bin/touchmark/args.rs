@@ -1,5 +1,6 @@
 //! What may be typed. Parsing does no work; `assemble` turns it into objects.
 
+pub mod bundle;
 #[cfg(feature = "engine")]
 pub mod fingerprint;
 #[cfg(feature = "cluster")]
@@ -19,6 +20,7 @@ use touchmark::keys::TenantName;
 use touchmark::profile::TokenizerPin;
 use touchmark::profile::import::Tool;
 
+pub use bundle::{Bundle, BundleAction};
 #[cfg(feature = "engine")]
 pub use fingerprint::{Fingerprint, FingerprintAction};
 #[cfg(feature = "cluster")]
@@ -156,6 +158,8 @@ pub enum Command {
     /// Say whether a model is a copy of another: from weights, planted answers or behaviour
     #[cfg(feature = "engine")]
     Fingerprint(Fingerprint),
+    /// Keep evidence so that others can check it: commit, verify, reveal
+    Bundle(Bundle),
     /// Look for marks in the tables of a query
     #[cfg(feature = "cluster")]
     Sql(Sql),
@@ -911,4 +915,23 @@ pub fn missing_command() -> anyhow::Error {
         "a command is missing; `touchmark demo` shows what this is, `touchmark --help` lists the commands",
     );
     error.into()
+}
+
+/// A length of time: `500ms`, `30s`, `10m`, `1h`.
+#[cfg(any(feature = "engine", feature = "serve"))]
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let bad = || "say a time such as 500ms, 30s, 10m or 1h".to_owned();
+    let at = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(bad)?;
+    let number: u64 = text[..at].parse().map_err(|_| bad())?;
+    let milliseconds = match &text[at..] {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(bad()),
+    };
+    match number.checked_mul(milliseconds) {
+        Some(0) | None => Err(bad()),
+        Some(total) => Ok(std::time::Duration::from_millis(total)),
+    }
 }

@@ -250,8 +250,24 @@ def normal():
         yield point(log10_p(p) if z >= 0 else log10_p(None, q), z=z)
 
 
+def student_t():
+    """By quadrature of the density from t to infinity, substituted so that the far end is finite."""
+    for df in [0.5, 1, 2, 3, 9, 19, 99, 1000, 100_000]:
+        v = mp.mpf(df)
+        front = mp.exp(mp.loggamma((v + 1) / 2) - mp.loggamma(v / 2)) / mp.sqrt(v * mp.pi)
+        density = lambda u: front * mp.exp(-(v + 1) / 2 * mp.log1p(u * u / v))
+        for t in [1e-6, 0.1, 0.7, 0.999, 1.001, 2.3, 6.0, 25.0, 300.0, 1e8]:
+            tt = mp.mpf(t)
+            # u = t e^s: the integrand falls off like e^(-v s) or faster.
+            scale = 1 / (v + tt * tt if tt > 1 else v)
+            ends = [0] + [mp.mpf(2) ** k * scale for k in range(-2, 60) if mp.mpf(2) ** k * scale < 400 / min(v, 1)] + [400 / min(v, 1)]
+            tail = mp.quad(lambda s: density(tt * mp.exp(s)) * tt * mp.exp(s), ends)
+            yield point(log10_p(tail), t=t, df=float(df))
+        yield point(log10_p(None, mp.quad(density, [2, 4, 8, 16, 64, 1024, mp.mpf(2) ** 30, mp.inf])) if df >= 2 else log10_p(None, mp.betainc(v / 2, 0.5, 0, v / (v + 4), regularized=True) / 2), t=-2.0, df=float(df))
+
+
 def main():
-    laws = [binomial, hypergeometric, gamma, two_gamma, weighted_bits, normal]
+    laws = [binomial, hypergeometric, gamma, two_gamma, weighted_bits, normal, student_t]
     document = {
         "_comment": "Tails P(X >= x) as log10_p, made by tests/it/golden/stats.py with mpmath "
         + mp.__version__

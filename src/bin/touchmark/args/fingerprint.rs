@@ -1,5 +1,6 @@
 //! Arguments of `fingerprint`, one file an action.
 
+mod asking;
 mod check_plant;
 mod compare;
 mod derive;
@@ -8,6 +9,7 @@ mod lineup;
 mod plant;
 mod probe;
 
+pub use asking::Asking;
 pub use check_plant::CheckPlant;
 pub use compare::Compare;
 pub use derive::{CopyDtype, Derive};

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use touchmark::keys::TenantName;
 use touchmark::serve::policy;
 
-use super::{Loading, Looks};
+use super::{Loading, Looks, duration};
 
 /// Answer requests over HTTP as OpenAI does, with marked text, and say of texts whether they are marked.
 #[derive(Args, Clone)]
@@ -228,24 +228,6 @@ impl From<ReceiptsTold> for touchmark::serve::ReceiptsTold {
             ReceiptsTold::Header => Self::Header,
             ReceiptsTold::Body => Self::Body,
         }
-    }
-}
-
-/// A length of time: `500ms`, `30s`, `10m`, `1h`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let bad = || "say a time such as 500ms, 30s, 10m or 1h".to_owned();
-    let at = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(bad)?;
-    let number: u64 = text[..at].parse().map_err(|_| bad())?;
-    let milliseconds = match &text[at..] {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(bad()),
-    };
-    match number.checked_mul(milliseconds) {
-        Some(0) | None => Err(bad()),
-        Some(total) => Ok(Duration::from_millis(total)),
     }
 }
 

@@ -8,6 +8,8 @@ use touchmark::hub::Snapshot;
 
 use crate::args::Global;
 
+#[cfg(feature = "engine")]
+mod completer;
 #[cfg(feature = "hub")]
 mod hub;
 #[cfg(feature = "engine")]
@@ -16,6 +18,8 @@ mod load;
 mod text;
 mod tokenizers;
 
+#[cfg(feature = "engine")]
+pub use completer::open;
 #[cfg(feature = "hub")]
 pub use hub::settings as hub_settings;
 #[cfg(feature = "engine")]
