@@ -19,6 +19,8 @@ mod cli_calibrate;
 #[cfg(feature = "bundled")]
 mod cli_claim;
 #[cfg(feature = "bundled")]
+mod cli_derive;
+#[cfg(feature = "bundled")]
 mod cli_identify;
 #[cfg(feature = "bundled")]
 mod cli_import;
