@@ -19,6 +19,8 @@ mod cli_calibrate;
 #[cfg(feature = "bundled")]
 mod cli_claim;
 #[cfg(feature = "bundled")]
+mod cli_compare;
+#[cfg(feature = "bundled")]
 mod cli_identify;
 #[cfg(feature = "bundled")]
 mod cli_import;
