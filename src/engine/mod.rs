@@ -45,6 +45,8 @@ mod slab;
 mod source;
 pub mod tensors;
 mod threads;
+#[cfg(feature = "train")]
+pub mod train;
 mod weights;
 
 use std::path::PathBuf;

@@ -54,6 +54,8 @@ mod many_keys;
 mod near_matches;
 mod payload;
 mod peers;
+#[cfg(all(feature = "train", feature = "tokenizer"))]
+mod planted;
 #[cfg(all(feature = "engine", feature = "tokenizer"))]
 mod power;
 mod prf;

@@ -39,8 +39,7 @@ impl Described<'_> {
     ) -> Result<Finding, WeightsError> {
         let (mut values, mut ranks) = (Vec::new(), Vec::new());
         for &(a, b) in self.pairs {
-            let (ours, theirs) =
-                (&self.reference.roles.layers[a], &self.suspect.roles.layers[b]);
+            let (ours, theirs) = (&self.reference.roles.layers[a], &self.suspect.roles.layers[b]);
             for (ours_part, theirs_part) in attention(ours).into_iter().zip(attention(theirs)) {
                 let (Some(one), Some(other)) = (ours_part, theirs_part) else { continue };
                 let k = self.inner(self.reference, ours, one, &Frame::Stored)?;
@@ -62,8 +61,7 @@ impl Described<'_> {
     pub fn units(&self) -> Result<Finding, WeightsError> {
         let mut values = Vec::new();
         for &(a, b) in self.pairs {
-            let (ours, theirs) =
-                (&self.reference.roles.layers[a], &self.suspect.roles.layers[b]);
+            let (ours, theirs) = (&self.reference.roles.layers[a], &self.suspect.roles.layers[b]);
             let (Some(one), Some(other)) = (first(ours), first(theirs)) else { continue };
             let sizes = [one.outputs.len(), other.outputs.len()];
             let units = Units::choose(sizes, Some(GRAM_UNITS), self.seed, a);
@@ -120,7 +118,11 @@ fn first(layer: &Layer) -> Option<&Part> {
 }
 
 fn new(test: &str) -> Finding {
-    Finding::new(test, Null::Population, "An ordinary independent model. A description; no p-value without a panel of independent pairs.")
+    Finding::new(
+        test,
+        Null::Population,
+        "An ordinary independent model. A description; no p-value without a panel of independent pairs.",
+    )
 }
 
 /// With a p-value from the panel, where there is one.

@@ -29,8 +29,7 @@ fn centred(mut k: Matrix) -> Matrix {
     for i in 0..n {
         k.row_mut(i)[i] = 0.0;
     }
-    let sums: Vec<f64> =
-        (0..n).map(|i| k.row(i).iter().map(|&v| f64::from(v)).sum()).collect();
+    let sums: Vec<f64> = (0..n).map(|i| k.row(i).iter().map(|&v| f64::from(v)).sum()).collect();
     let size = n as f64;
     let half = sums.iter().sum::<f64>() / (2.0 * (size - 1.0) * (size - 2.0));
     let u: Vec<f64> = sums.iter().map(|sum| sum / (size - 2.0) - half).collect();

@@ -99,7 +99,9 @@ impl Comparison {
         let key = |finding: &Finding| finding.log10_p_corrected.unwrap_or(f64::INFINITY);
         let tested = self.findings.iter().filter(|finding| finding.log10_p_corrected.is_some());
         let best = tested.min_by(|one, other| {
-            key(one).total_cmp(&key(other)).then((one.basis != Basis::Exact).cmp(&(other.basis != Basis::Exact)))
+            key(one)
+                .total_cmp(&key(other))
+                .then((one.basis != Basis::Exact).cmp(&(other.basis != Basis::Exact)))
         });
         if let Some(best) = best {
             self.verdict = best.verdict;

@@ -16,7 +16,9 @@ pub enum WeightsError {
         source: TensorError,
     },
     /// A number that is none.
-    #[error("tensor \"{tensor}\" of the {model} holds {count} numbers that are NaN or infinite; mend the file or leave the model out")]
+    #[error(
+        "tensor \"{tensor}\" of the {model} holds {count} numbers that are NaN or infinite; mend the file or leave the model out"
+    )]
     NotFinite {
         /// `reference` or `suspect`.
         model: &'static str,
@@ -26,7 +28,9 @@ pub enum WeightsError {
         count: usize,
     },
     /// Nothing that is known of transformers.
-    #[error("none of the {tensors} tensors of the {model} has a name that is known of a transformer (the first is \"{first}\"); see the manual page on weights for the names that are")]
+    #[error(
+        "none of the {tensors} tensors of the {model} has a name that is known of a transformer (the first is \"{first}\"); see the manual page on weights for the names that are"
+    )]
     NoRoles {
         /// `reference` or `suspect`.
         model: &'static str,

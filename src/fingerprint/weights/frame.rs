@@ -164,7 +164,8 @@ mod tests {
         let reference = noise(400, 24, 2);
         // E_B = E_A Q.
         let suspect = product(&reference, &turn.transposed(), 1);
-        let embeddings = Embeddings { reference: reference.clone(), suspect: suspect.clone(), shared: 400 };
+        let embeddings =
+            Embeddings { reference: reference.clone(), suspect: suspect.clone(), shared: 400 };
         let frame = embeddings.align(2).unwrap();
         let back = frame.apply(suspect, 1);
         let worst = back

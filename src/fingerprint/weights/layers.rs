@@ -22,7 +22,10 @@ pub(super) fn align(
     }
     let (ours, theirs) = (signatures(reference)?, signatures(suspect)?);
     Ok(if a > b {
-        assign(&theirs, &ours).into_iter().map(|(suspect, reference)| (reference, suspect)).collect()
+        assign(&theirs, &ours)
+            .into_iter()
+            .map(|(suspect, reference)| (reference, suspect))
+            .collect()
     } else {
         assign(&ours, &theirs)
     })
@@ -99,8 +102,7 @@ mod tests {
     #[test]
     fn dropped_layers_are_found() {
         let layer = |x: f64| vec![x, 2.0 * x, x - 1.0];
-        let many: Vec<Signature> =
-            [0.0, 5.0, 1.0, 7.0, 3.0, 9.0].into_iter().map(layer).collect();
+        let many: Vec<Signature> = [0.0, 5.0, 1.0, 7.0, 3.0, 9.0].into_iter().map(layer).collect();
         let kept = [0usize, 2, 3, 5];
         let few: Vec<Signature> =
             kept.iter().map(|&at| many[at].iter().map(|x| x + 0.01).collect()).collect();

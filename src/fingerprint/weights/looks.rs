@@ -129,8 +129,7 @@ pub(super) fn stream_argmax(dimensions: Option<Similarity>, judge: &Judge) -> Fi
     let Some(dimensions) = dimensions else {
         return finding.warn("one of the models has no embedding of tokens: not tested");
     };
-    let finding =
-        Finding { n: dimensions.common as u64, ..finding }.with("hits", dimensions.hits);
+    let finding = Finding { n: dimensions.common as u64, ..finding }.with("hits", dimensions.hits);
     judge.judged(finding, fixed_points_sf_ge(dimensions.hits, 1))
 }
 
@@ -235,7 +234,10 @@ mod tests {
             let bound = fixed_points_sf_ge(k as u64, 3).p();
             // Five standard errors.
             let slack = 5.0 * (bound * (1.0 - bound) / 1e4).sqrt() + 5e-4;
-            assert!(f64::from(count) / 1e4 <= bound + slack, "P(X ≥ {k}): {count} / 10,000 above {bound}");
+            assert!(
+                f64::from(count) / 1e4 <= bound + slack,
+                "P(X ≥ {k}): {count} / 10,000 above {bound}"
+            );
         }
         assert!(hits[3] > 2000, "the matches are real: {hits:?}");
         for ps in &ps {

@@ -131,7 +131,11 @@ impl Settings {
     fn check(&self) -> Result<(), WeightsError> {
         let wrong = |what, got: String, wanted| Err(WeightsError::Option { what, got, wanted });
         if !(self.alpha > 0.0 && self.alpha < 1.0) {
-            return wrong("the false-alarm rate", self.alpha.to_string(), "it lies between 0 and 1");
+            return wrong(
+                "the false-alarm rate",
+                self.alpha.to_string(),
+                "it lies between 0 and 1",
+            );
         }
         if self.units < 2 {
             return wrong("the number of units", self.units.to_string(), "it is at least 2");
@@ -156,8 +160,7 @@ impl Comparing<'_> {
         let settings = self.settings;
         let judge = Judge::new(settings.alpha, settings.draws, settings.seed);
         let [reference, suspect] = &settings.names;
-        let mut out =
-            Comparison::new(reference, suspect, settings.alpha, judge.family.words());
+        let mut out = Comparison::new(reference, suspect, settings.alpha, judge.family.words());
         self.cover(&mut out);
         let widths = out.coverage.width;
         let embeddings = Embeddings::read(&self.reference, &self.suspect, settings.seed)?;

@@ -54,7 +54,9 @@ impl Panel {
             let what = format!("is of \"{}\", version {}", panel.statistic, panel.schema);
             return unfit(what, "record one with this version of the command");
         }
-        if let Some(pair) = panel.pairs.iter().find(|pair| pair.value.is_nan() || pair.value.abs() >= 1.0) {
+        if let Some(pair) =
+            panel.pairs.iter().find(|pair| pair.value.is_nan() || pair.value.abs() >= 1.0)
+        {
             let what = format!("holds the value {} for {}", pair.value, pair.suspect);
             return unfit(what, "values lie between -1 and 1");
         }
@@ -82,7 +84,9 @@ impl Panel {
     pub fn predictive(&self, value: f64) -> Result<LogP, WeightsError> {
         let xs: Vec<f64> = self.pairs.iter().map(|pair| pair.value.atanh()).collect();
         let m = xs.len() as f64;
-        let unfit = |what: String| Err(WeightsError::PanelUnfit { what, wanted: "record more independent pairs" });
+        let unfit = |what: String| {
+            Err(WeightsError::PanelUnfit { what, wanted: "record more independent pairs" })
+        };
         if xs.len() < FEWEST {
             return unfit(format!("has {} pairs, fewer than {FEWEST}", xs.len()));
         }

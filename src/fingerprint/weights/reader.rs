@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use crate::lm::TensorSource;
 
+use super::WeightsError;
 use super::matrix::Matrix;
 use super::roles::{Part, Roles};
-use super::WeightsError;
 
 /// Numbers that are read at once.
 const CHUNK: usize = 1 << 20;
@@ -50,7 +50,11 @@ impl<'a> Reader<'a> {
     }
 
     /// A gain of the given length, where the model has it; `None` where it has none or one of another length.
-    pub fn gain(&self, name: Option<&String>, width: usize) -> Result<Option<Vec<f32>>, WeightsError> {
+    pub fn gain(
+        &self,
+        name: Option<&String>,
+        width: usize,
+    ) -> Result<Option<Vec<f32>>, WeightsError> {
         let Some(name) = name else { return Ok(None) };
         let Some(info) = self.source.info(name) else { return Ok(None) };
         if info.shape.iter().product::<usize>() != width {
@@ -79,7 +83,8 @@ impl<'a> Reader<'a> {
             // As many wanted rows as lie close together.
             let start = wanted[order[first]];
             let mut last = first + 1;
-            while last < order.len() && near(wanted[order[last - 1]], wanted[order[last]])
+            while last < order.len()
+                && near(wanted[order[last - 1]], wanted[order[last]])
                 && (wanted[order[last]] - start) * width < CHUNK
             {
                 last += 1;
@@ -87,8 +92,7 @@ impl<'a> Reader<'a> {
             self.read(tensor, start..wanted[order[last - 1]] + 1, &mut read)?;
             for &slot in &order[first..last] {
                 let row = (wanted[slot] - start) * width;
-                out.row_mut(slot)
-                    .copy_from_slice(&read[row + columns.start..row + columns.end]);
+                out.row_mut(slot).copy_from_slice(&read[row + columns.start..row + columns.end]);
             }
             first = last;
         }
@@ -179,7 +183,10 @@ mod tests {
         let reader = Reader::new("suspect", &other).unwrap();
         let part = reader.roles.layers[0].up.clone().unwrap();
         assert_eq!(reader.outputs(&part, &[1]).unwrap().values(), [1., 21., 41.]);
-        assert_eq!(reader.whole(&part).unwrap().transposed().values(), other.values("h.0.mlp.c_fc.weight").unwrap());
+        assert_eq!(
+            reader.whole(&part).unwrap().transposed().values(),
+            other.values("h.0.mlp.c_fc.weight").unwrap()
+        );
     }
 
     #[test]

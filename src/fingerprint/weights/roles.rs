@@ -238,8 +238,14 @@ impl Fused {
             "self_attn.q_proj" | "attention.wq" | "attn_q" => Holds::Q,
             "self_attn.k_proj" | "attention.wk" | "attn_k" => Holds::K,
             "self_attn.v_proj" | "attention.wv" | "attn_v" => Holds::V,
-            "self_attn.o_proj" | "self_attn.dense" | "self_attn.out_proj" | "attention.wo"
-            | "attention.dense" | "self_attention.dense" | "attn_output" | "attn.c_proj" => Holds::O,
+            "self_attn.o_proj"
+            | "self_attn.dense"
+            | "self_attn.out_proj"
+            | "attention.wo"
+            | "attention.dense"
+            | "self_attention.dense"
+            | "attn_output"
+            | "attn.c_proj" => Holds::O,
             "self_attn.qkv_proj" | "attn.c_attn" | "attn_qkv" => Holds::InTurn,
             "attention.query_key_value"
             | "self_attention.query_key_value"
@@ -298,11 +304,7 @@ fn matrix(model: &'static str, info: &TensorInfo, transposed: bool) -> Result<Pa
     Ok(Part { tensor: info.name.clone(), outputs: 0..outputs, inputs, transposed })
 }
 
-fn halves(
-    model: &'static str,
-    info: &TensorInfo,
-    whole: Part,
-) -> Result<[Part; 2], WeightsError> {
+fn halves(model: &'static str, info: &TensorInfo, whole: Part) -> Result<[Part; 2], WeightsError> {
     let outputs = whole.outputs.end;
     if !outputs.is_multiple_of(2) {
         return Err(unfit(model, info, "gate and up need an even number of outputs".to_owned()));
@@ -342,7 +344,8 @@ impl Heads {
         let (queries, keys) = self.queries.zip(self.keys).unwrap_or((1, 1));
         let (outputs, heads) = (whole.outputs.end, queries + 2 * keys);
         if !outputs.is_multiple_of(heads) {
-            let wanted = format!("{queries} query heads and {keys} key-value heads do not divide it");
+            let wanted =
+                format!("{queries} query heads and {keys} key-value heads do not divide it");
             return Err(unfit(model, info, wanted));
         }
         let size = outputs / heads;

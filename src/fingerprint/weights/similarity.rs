@@ -32,12 +32,7 @@ pub(super) struct Similarity {
 
 impl Similarity {
     /// Of two sets of units. `common` is at most the number of either.
-    pub fn of(
-        reference: &Features,
-        suspect: &Features,
-        common: usize,
-        threads: usize,
-    ) -> Self {
+    pub fn of(reference: &Features, suspect: &Features, common: usize, threads: usize) -> Self {
         let features = |parts: &[super::matrix::Matrix]| -> usize {
             parts.iter().map(super::matrix::Matrix::columns).sum()
         };
@@ -178,7 +173,8 @@ impl Merged {
             square: 0.0,
         };
         for part in parts {
-            all.hits += part.own.iter().zip(&part.others).filter(|(own, other)| own > other).count() as u64;
+            all.hits +=
+                part.own.iter().zip(&part.others).filter(|(own, other)| own > other).count() as u64;
             add(&mut all.shifts, &part.shifts);
             add(&mut all.column_sums, &part.column_sums);
             all.row_sums.extend_from_slice(&part.row_sums);
@@ -199,9 +195,10 @@ impl Merged {
         let squares = |sums: &[f64]| sums.iter().map(|sum| sum * sum).sum::<f64>() / m;
         let centred = self.square - squares(&self.row_sums) - squares(&self.column_sums)
             + total * total / (m * m);
-        let mutual = self.best.iter().enumerate().filter(|(i, best)| {
-            self.columns.get(best.other).is_some_and(|back| back.other == *i)
-        });
+        let mutual =
+            self.best.iter().enumerate().filter(|(i, best)| {
+                self.columns.get(best.other).is_some_and(|back| back.other == *i)
+            });
         let signs: Vec<bool> = mutual.map(|(_, best)| best.signed > 0.0).collect();
         Similarity {
             common,
@@ -264,10 +261,13 @@ mod tests {
                 let plain: f64 = (0..m).map(|i| c(i, (i + s) % m)).sum();
                 assert!((got.shifts[s] - plain).abs() < 1e-4, "{} {plain}", got.shifts[s]);
             }
-            let total: f64 = (0..m).flat_map(|i| (0..m).map(move |j| (i, j))).map(|(i, j)| c(i, j)).sum();
+            let total: f64 =
+                (0..m).flat_map(|i| (0..m).map(move |j| (i, j))).map(|(i, j)| c(i, j)).sum();
             assert!((got.mean - total / m as f64).abs() < 1e-4);
-            let best = |i: usize| (0..nb).max_by(|&x, &y| gate(i, x).total_cmp(&gate(i, y))).unwrap();
-            let back = |j: usize| (0..na).max_by(|&x, &y| gate(x, j).total_cmp(&gate(y, j))).unwrap();
+            let best =
+                |i: usize| (0..nb).max_by(|&x, &y| gate(i, x).total_cmp(&gate(i, y))).unwrap();
+            let back =
+                |j: usize| (0..na).max_by(|&x, &y| gate(x, j).total_cmp(&gate(y, j))).unwrap();
             let mutual: Vec<usize> = (0..na).filter(|&i| back(best(i)) == i).collect();
             assert_eq!(got.matched, mutual.len() as u64);
             let agreeing = mutual.iter().filter(|&&i| sign(i, best(i)) > 0.0).count();
@@ -281,8 +281,8 @@ mod tests {
         let (a, b) = (features(4, &mut rng), features(4, &mut rng));
         let got = Similarity::of(&a, &b, 4, 1);
         let c = |i: usize, j: usize| {
-            let signed = cosine(&a.signed[0], i, &b.signed[0], j)
-                + cosine(&a.signed[1], i, &b.signed[1], j);
+            let signed =
+                cosine(&a.signed[0], i, &b.signed[0], j) + cosine(&a.signed[1], i, &b.signed[1], j);
             cosine(&a.matching[0], i, &b.matching[0], j) + signed.abs()
         };
         let mut all = Vec::new();

@@ -150,7 +150,7 @@ fn number_formats() {
     assert_eq!(read(Dtype::F64, &[1], &0.1f64.to_le_bytes()).unwrap(), [0.1f32]);
     // A scalar is one row; an empty tensor has none, however long its other axes.
     assert_eq!(read(Dtype::F32, &[], &0.5f32.to_le_bytes()).unwrap(), [0.5]);
-    assert_eq!(read(Dtype::F32, &[usize::MAX, 0], &[]).unwrap(), []);
+    assert!(read(Dtype::F32, &[usize::MAX, 0], &[]).unwrap().is_empty());
     // NaN is handed on.
     assert!(read(Dtype::BF16, &[1], &[0xc0, 0x7f]).unwrap()[0].is_nan());
     let error = read(Dtype::C64, &[1], &[0; 8]).unwrap_err();

@@ -6,6 +6,7 @@ mod derive;
 mod enroll;
 mod lineup;
 mod plant;
+pub mod planting;
 mod probe;
 mod run;
 

@@ -35,8 +35,10 @@ pub struct Suspect {
 
 impl Manifest {
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let mut manifest = if path.is_dir() { Self::of_folder(path)? } else { Self::of_file(path)? };
-        let folder = if path.is_dir() { path } else { path.parent().unwrap_or_else(|| Path::new("")) };
+        let mut manifest =
+            if path.is_dir() { Self::of_folder(path)? } else { Self::of_file(path)? };
+        let folder =
+            if path.is_dir() { path } else { path.parent().unwrap_or_else(|| Path::new("")) };
         manifest.reference = manifest.reference.map(|reference| folder.join(reference));
         for plan in &mut manifest.plans {
             *plan = folder.join(&*plan);
@@ -51,7 +53,8 @@ impl Manifest {
     }
 
     fn of_file(path: &Path) -> anyhow::Result<Self> {
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text =
+            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         toml::from_str(&text).with_context(|| format!("{} is not a line-up", path.display()))
     }
 
@@ -65,11 +68,13 @@ impl Manifest {
                 .collect::<std::io::Result<Vec<String>>>()
                 .with_context(|| format!("cannot read {}", folder.display()))?;
             found.sort();
-            suspects.extend(found.into_iter().filter(|model| !model.starts_with('.')).map(|model| Suspect {
-                stratum: model.split('.').next().unwrap_or(&model).to_owned(),
-                model: format!("{name}/{model}"),
-                truth,
-            }));
+            suspects.extend(found.into_iter().filter(|model| !model.starts_with('.')).map(
+                |model| Suspect {
+                    stratum: model.split('.').next().unwrap_or(&model).to_owned(),
+                    model: format!("{name}/{model}"),
+                    truth,
+                },
+            ));
         }
         Ok(Self { reference: None, plans: Vec::new(), suspects })
     }
@@ -81,7 +86,8 @@ impl Manifest {
                 path.display()
             );
         }
-        let mut models: Vec<&str> = self.suspects.iter().map(|suspect| suspect.model.as_str()).collect();
+        let mut models: Vec<&str> =
+            self.suspects.iter().map(|suspect| suspect.model.as_str()).collect();
         models.sort_unstable();
         match models.windows(2).find(|pair| pair[0] == pair[1]) {
             Some(pair) => bail!("{} stands in the line-up twice", pair[0]),

@@ -29,7 +29,10 @@ impl Rows {
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let rows = text[..whole].lines().map(serde_json::from_str);
         let rows = rows.collect::<Result<_, _>>().with_context(|| {
-            format!("{} holds other rows than those of a line-up; choose another file", path.display())
+            format!(
+                "{} holds other rows than those of a line-up; choose another file",
+                path.display()
+            )
         })?;
         file.set_len(whole as u64).with_context(failed)?;
         file.seek(SeekFrom::End(0)).with_context(failed)?;

@@ -39,7 +39,11 @@ pub fn write(out: &mut impl Write, table: &TestTable) -> io::Result<()> {
     if let Some(worst) = &table.worst_negatives {
         writeln!(out, "  {:24} {}", "worst independents", worst.name)?;
     }
-    writeln!(out, "  {:24} {:12} {:>9} {:>12} {:>12}", "kind", "truth", "RELATED", "median log10 p", "smallest")?;
+    writeln!(
+        out,
+        "  {:24} {:12} {:>9} {:>12} {:>12}",
+        "kind", "truth", "RELATED", "median log10 p", "smallest"
+    )?;
     table.strata.iter().try_for_each(|stratum| row(out, stratum))?;
     writeln!(out)
 }
