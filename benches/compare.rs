@@ -14,13 +14,17 @@ const LAYERS: usize = 2;
 fn model(seed: usize) -> Memory {
     let mut model = Memory::new(Some(json!({"model_type": "llama"})));
     for layer in 0..LAYERS {
-        for (at, (leaf, shape)) in
-            [("gate_proj", [UNITS, WIDTH]), ("up_proj", [UNITS, WIDTH]), ("down_proj", [WIDTH, UNITS])]
-                .into_iter()
-                .enumerate()
+        for (at, (leaf, shape)) in [
+            ("gate_proj", [UNITS, WIDTH]),
+            ("up_proj", [UNITS, WIDTH]),
+            ("down_proj", [WIDTH, UNITS]),
+        ]
+        .into_iter()
+        .enumerate()
         {
             let start = seed + 1_000_003 * (3 * layer + at);
-            let value = |i: usize| ((start + i).wrapping_mul(2_654_435_761) % 1_000_003) as f32 / 5e5 - 1.0;
+            let value =
+                |i: usize| ((start + i).wrapping_mul(2_654_435_761) % 1_000_003) as f32 / 5e5 - 1.0;
             let name = format!("model.layers.{layer}.mlp.{leaf}.weight");
             model.put(&name, &shape, (0..UNITS * WIDTH).map(value).collect());
         }

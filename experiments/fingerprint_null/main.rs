@@ -112,7 +112,8 @@ fn spread<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
         let running: Vec<_> = (0..threads)
             .map(|_| {
                 scope.spawn(|| {
-                    let take = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&at| at < count);
+                    let take =
+                        || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&at| at < count);
                     std::iter::from_fn(take).map(|at| (at, work(at))).collect::<Vec<_>>()
                 })
             })

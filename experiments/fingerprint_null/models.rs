@@ -101,7 +101,13 @@ impl Labels {
     }
 
     /// Token rows: columns of a common matrix in this order with these signs, where models are alike.
-    fn columns(&self, beginning: Beginning, rows: usize, what: u64, random: &mut ChaCha8Rng) -> Vec<f32> {
+    fn columns(
+        &self,
+        beginning: Beginning,
+        rows: usize,
+        what: u64,
+        random: &mut ChaCha8Rng,
+    ) -> Vec<f32> {
         let width = self.order.len();
         if !matches!(beginning, Beginning::Alike) {
             return matrix(beginning, rows, width, random);

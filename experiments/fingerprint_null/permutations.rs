@@ -27,7 +27,9 @@ pub fn run(count: usize) {
             10f64.powf(finding.log10_p.unwrap())
         })
     });
-    println!("\n| test | permutations | p ≤ 5 % | p ≤ 1 % | p ≤ 0.1 % (95 %) | smallest p | KS⁺ log10 p |");
+    println!(
+        "\n| test | permutations | p ≤ 5 % | p ≤ 1 % | p ≤ 0.1 % (95 %) | smallest p | KS⁺ log10 p |"
+    );
     println!("|---|---:|---:|---:|---:|---:|---:|");
     for (at, test) in TESTS.iter().enumerate() {
         let mut own: Vec<f64> = ps.iter().map(|ps| ps[at]).collect();
@@ -84,7 +86,9 @@ fn redrawn(model: &Memory, seed: u64) -> Memory {
             let rows = copy.values_mut(&name).unwrap().chunks_mut(width);
             for (row, &(from, sign)) in rows.zip(&drawn) {
                 let old = &old[from * width..(from + 1) * width];
-                row.iter_mut().zip(old).for_each(|(to, v)| *to = if signed { sign * v } else { *v });
+                row.iter_mut()
+                    .zip(old)
+                    .for_each(|(to, v)| *to = if signed { sign * v } else { *v });
             }
         }
         columns(&mut copy, model, &format!("model.layers.{layer}.mlp.down_proj.weight"), &drawn);
@@ -110,5 +114,8 @@ fn draw(n: usize, random: &mut ChaCha8Rng) -> Vec<(usize, f32)> {
     for last in (1..n).rev() {
         order.swap(last, (random.next_u64() % (last as u64 + 1)) as usize);
     }
-    order.into_iter().map(|from| (from, if random.next_u32() & 1 == 0 { 1.0 } else { -1.0 })).collect()
+    order
+        .into_iter()
+        .map(|from| (from, if random.next_u32() & 1 == 0 { 1.0 } else { -1.0 }))
+        .collect()
 }

@@ -46,13 +46,22 @@ fn the_chat_tune_is_related_to_its_base() {
     assert_eq!(all["coverage"]["units"], 8 * 1024);
 
     let sample = compared(&home, &["--units", "128", "--seed", "5", &base, &chat]);
-    assert_eq!((&sample["verdict"], &sample["coverage"]["sampled"]), (&json!("related"), &json!(true)));
+    assert_eq!(
+        (&sample["verdict"], &sample["coverage"]["sampled"]),
+        (&json!("related"), &json!(true))
+    );
     assert!(log10_p(&sample, "row-argmax") < -100.0, "{sample}");
 
     let gate = ["fingerprint", "compare", "--fail-on", "related", "--units", "64", &base, &chat];
     let (code, out, _) = home.run(&gate);
     assert_eq!(code, 1);
-    for part in ["RELATED", "scribe-16m-chat against scribe-16m", "row-argmax", "keep their place", "one initialisation"] {
+    for part in [
+        "RELATED",
+        "scribe-16m-chat against scribe-16m",
+        "row-argmax",
+        "keep their place",
+        "one initialisation",
+    ] {
         assert!(out.contains(part), "\"{part}\" is missing: {out}");
     }
 }

@@ -22,7 +22,8 @@ fn llama(seed: u64, width: usize, layers: usize) -> Memory {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut model = Memory::new(Some(json!({"model_type": "llama"})));
     let mut put = |name: &str, shape: &[usize], mean: f32, spread: f32| {
-        let values = (0..shape.iter().product()).map(|_: usize| mean + spread * normal(&mut random));
+        let values =
+            (0..shape.iter().product()).map(|_: usize| mean + spread * normal(&mut random));
         model.put(name, shape, values.collect());
     };
     put("model.embed_tokens.weight", &[V, width], 0.0, 1.0);
@@ -145,9 +146,7 @@ fn turned(model: &Memory) -> Memory {
             mirror.iter().map(|v| v / length).collect()
         })
         .collect();
-    let all = [
-        "embed_tokens", "q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "down_proj",
-    ];
+    let all = ["embed_tokens", "q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "down_proj"];
     change(&mut copy, &all, |_, rows| {
         for i in 0..rows.rows() {
             for mirror in &mirrors {

@@ -107,7 +107,9 @@ fn write(out: &mut impl Write, comparison: &Comparison) -> io::Result<()> {
 fn row(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
     let p = finding.log10_p.map_or_else(|| "–".to_owned(), output::log10_p);
     let verdict = match finding.basis {
-        Basis::Descriptive if finding.log10_p.is_none() && finding.warnings.is_empty() => "described",
+        Basis::Descriptive if finding.log10_p.is_none() && finding.warnings.is_empty() => {
+            "described"
+        }
         _ => finding.verdict.words(),
     };
     writeln!(out, "  {:24} {verdict:12} {p:>12}  {}", finding.test, statistic(finding))
