@@ -17,6 +17,7 @@
 //! - [`planting`]: questions and answers planted in a model, to recognise its copies by
 //! - [`public_detection`]: what a server tells the public of texts, and what can be learned from it
 //! - [`fingerprint`]: whether a model is a copy of another, and how sure that is
+//! - [`weights`]: whether a model is a copy, by its weights
 //! - [`bundles`]: evidence that others can check
 //! - [`threat_model`]: what a mark can and cannot prove
 //! - [`formats`]: the PRF's bytes, profiles, key files, rows
@@ -41,3 +42,4 @@ pub mod schemes;
 pub mod serving;
 pub mod statistics;
 pub mod threat_model;
+pub mod weights;

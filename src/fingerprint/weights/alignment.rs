@@ -13,6 +13,8 @@ use super::reader::Reader;
 use super::roles::{Layer, Part};
 use super::units::Units;
 
+/// The test's name.
+pub(super) const EMBEDDINGS: &str = "embedding-alignment";
 /// Units of a layer whose Gram matrix is looked at.
 const GRAM_UNITS: usize = 512;
 
@@ -47,7 +49,7 @@ impl Described<'_> {
             }
         }
         let mean = (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
-        let finding = Finding { n: values.len() as u64, ..new("embedding-alignment") }
+        let finding = Finding { n: values.len() as u64, ..new(EMBEDDINGS) }
             .with("cka", mean)
             .with("cka_least", values.iter().copied().reduce(f64::min))
             .with("effective_rank_log_ratio_most", ranks.into_iter().reduce(f64::max));

@@ -82,6 +82,13 @@ impl Comparison {
         }
     }
 
+    /// The embedding alignment, where it could be had: what a [`Panel`](super::Panel) records of independent pairs.
+    pub fn embedding_alignment(&self) -> Option<f64> {
+        let mut findings = self.findings.iter();
+        let finding = findings.find(|finding| finding.test == super::alignment::EMBEDDINGS)?;
+        finding.statistics.get("cka")?.as_f64()
+    }
+
     /// Whether a finding so far is RELATED.
     pub(super) fn related(&self) -> bool {
         self.findings.iter().any(|finding| finding.verdict == Verdict::Related)

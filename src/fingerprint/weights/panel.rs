@@ -100,7 +100,7 @@ impl Panel {
     }
 }
 
-const STATISTIC: &str = "embedding-alignment";
+const STATISTIC: &str = super::alignment::EMBEDDINGS;
 /// Equal models have the value one, whose transform is infinite.
 const GREATEST: f64 = 1.0 - 1e-12;
 
