@@ -78,8 +78,7 @@ impl Local {
     fn open(global: &Global, name: &str, asking: &Asking, seed: u64) -> anyhow::Result<Self> {
         let chat = name == BUNDLED_CHAT;
         let path = if chat { Path::new("bundled") } else { Path::new(name) };
-        let place =
-            locate(global, Some(path), asking.loading.revision.as_deref(), Reach::Fetch)?;
+        let place = locate(global, Some(path), asking.loading.revision.as_deref(), Reach::Fetch)?;
         let loading = Loading {
             tokenizer: asking.tokenizer.as_deref(),
             device: asking.loading.device,
@@ -173,7 +172,12 @@ impl Local {
         Ok(told(output, tokens))
     }
 
-    fn scored(&self, logits: &[f32], chosen: TokenId, best: &[TokenId]) -> anyhow::Result<CompletedToken> {
+    fn scored(
+        &self,
+        logits: &[f32],
+        chosen: TokenId,
+        best: &[TokenId],
+    ) -> anyhow::Result<CompletedToken> {
         let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let total: f64 = logits.iter().map(|logit| f64::from(logit - highest).exp()).sum();
         let of = |id: TokenId| f64::from(logits[id as usize] - highest) - total.ln();
@@ -241,8 +245,9 @@ impl Completer for Local {
     }
 
     fn complete(&mut self, request: &Request) -> Result<Completion, CompleterError> {
-        self.answer(request)
-            .map_err(|error| CompleterError::Local { name: self.name.clone(), source: error.into() })
+        self.answer(request).map_err(|error| CompleterError::Local {
+            name: self.name.clone(),
+            source: error.into(),
+        })
     }
 }
-

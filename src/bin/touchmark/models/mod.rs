@@ -18,10 +18,10 @@ mod load;
 mod text;
 mod tokenizers;
 
-#[cfg(feature = "hub")]
-pub use hub::settings as hub_settings;
 #[cfg(feature = "engine")]
 pub use completer::{Local, open};
+#[cfg(feature = "hub")]
+pub use hub::settings as hub_settings;
 #[cfg(feature = "engine")]
 pub use load::{Loading, Model, Templates, load, source, weights_hash};
 #[cfg(feature = "engine")]
