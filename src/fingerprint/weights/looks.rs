@@ -9,9 +9,10 @@ use crate::stats::{Family, LogP, StatsError, binomial_sf_ge, fixed_points_sf_ge,
 use super::WeightsError;
 use super::similarity::Similarity;
 use super::units::below;
+use super::values::Channels;
 
-/// Looks that every verdict pays for, made or not: three tests in two frames, one on the residual stream, one with a panel.
-const LOOKS: u64 = 8;
+/// Looks that every verdict pays for, made or not: four tests in two frames, one on the residual stream, one with a panel.
+const LOOKS: u64 = 10;
 /// Draws that reach the observed statistic after which drawing ends.
 const ENOUGH: u64 = 50;
 
@@ -133,6 +134,18 @@ pub(super) fn stream_argmax(dimensions: Option<Similarity>, judge: &Judge) -> Fi
     judge.judged(finding, fixed_points_sf_ge(dimensions.hits, 1))
 }
 
+/// The finding on channels of values. `suffix` names the frame.
+pub(super) fn value_argmax(found: Channels, judge: &Judge, suffix: &str) -> Finding {
+    let finding = Finding::new(&format!("value-argmax{suffix}"), Null::Population, VALUE_NULL)
+        .with("hits", found.hits)
+        .with("heads", found.heads);
+    let finding = Finding { n: found.channels, ..finding };
+    if found.heads == 0 {
+        return finding.warn(NO_VALUES);
+    }
+    judge.judged(finding, fixed_points_sf_ge(found.hits, found.heads))
+}
+
 /// The p-value of the unshifted sum among sums of random shifts, one a layer, and the number of draws made.
 ///
 /// Shifts are a group, under which labels in random order have the same law as before; so the observed sum is exchangeable with
@@ -163,10 +176,15 @@ const ORDER_NULL: &str = "The suspect was initialised and trained independently 
 const SIGN_NULL: &str = "The suspect was initialised and trained independently of the reference: of each of its gated hidden units, \
     (up, down) is then as likely as (-up, -down), whatever its gate. p is averaged over these signs. Models that grew from one \
     initialisation are not independent and count as related.";
+const VALUE_NULL: &str = "The suspect was initialised and trained independently of the reference: the order of the channels of values \
+    in each of its heads is then uniformly random. p is averaged over that order. Models that grew from one initialisation are not \
+    independent and count as related.";
 const STREAM_NULL: &str = "The suspect was initialised and trained independently of the reference: the order of the dimensions of its \
     residual stream is then uniformly random. p is averaged over that order. It holds for learnt embeddings; fixed sinusoidal positions \
     would give dimensions a place. Models that grew from one initialisation are not independent and count as related.";
 const NO_UNITS: &str = "no pair of layers could be compared: not tested";
+const NO_VALUES: &str = "no pair of heads could be compared, which takes values in a tensor of their own and the number of \
+    key-value heads in the configuration: not tested";
 const NO_GATES: &str = "feed-forward layers without gates have no sign to test: not tested";
 
 #[cfg(test)]
@@ -292,5 +310,6 @@ mod tests {
             assert_eq!(finding.warnings.len(), 1);
         }
         assert_eq!(stream_argmax(None, &judge).verdict, Verdict::Inconclusive);
+        assert_eq!(value_argmax(Channels::default(), &judge, "").verdict, Verdict::Inconclusive);
     }
 }

@@ -10,6 +10,7 @@
 //! | `row-argmax` | X, units whose nearest unit in the suspect has their own label | [`fixed_points_sf_ge`](crate::stats::fixed_points_sf_ge): at most Lᵏ/k! over L layers |
 //! | `diagonal` | Σ C_ii, likeness of units of one label | random cyclic shifts, one a layer; p = (1+b)/(N+1) |
 //! | `matched-signs` | matched by gates alone, pairs whose ways up and down agree | Binomial(n, ½) |
+//! | `value-argmax` | as the first, for channels of values within heads | the same over pairs of heads |
 //! | `stream-argmax` | as the first, for dimensions of the residual stream by their embedding columns | at most 1/k! |
 //!
 //! # Why they hold
@@ -27,14 +28,15 @@
 //!
 //! *What may be chosen freely*: the frame, from embeddings ([`frame`](self)); which layers meet, from attention; which units are
 //! sampled, from a seed. None of these knows the order or the signs that are tested. What is chosen after looking is paid for: every
-//! verdict is corrected for eight looks, made or not.
+//! verdict is corrected for ten looks, made or not.
 //!
 //! # What they do not see
 //!
-//! Whoever draws a uniformly random order, random signs and a random turn of the residual stream for a copy makes every one of these
-//! symmetries true of it. Orders alone leave the signs, signs alone the order, turns the embeddings of a shared vocabulary. All three at
-//! once leave `embedding-alignment`, a description that a [`Panel`] of independent pairs turns into a model-based p-value. NOT SHOWN never
-//! means innocent. Models from one initialisation are RELATED here, and the report says so.
+//! Whoever draws uniformly random members of all these symmetries for a copy makes them true of it: order and signs of hidden units
+//! and of channels of values, and a turn of the residual stream. One of them left out leaves a test: orders alone leave the signs, signs
+//! alone the order, and turns are told by the embeddings of a shared vocabulary. All at once leave `embedding-alignment`, a description
+//! that a [`Panel`] of independent pairs turns into a model-based p-value. NOT SHOWN never means innocent. Models from one
+//! initialisation are RELATED here, and the report says so.
 
 mod alignment;
 mod cka;
@@ -57,6 +59,7 @@ mod sketches;
 #[cfg(test)]
 mod tests;
 mod units;
+mod values;
 
 pub use comparison::{Comparison, Coverage};
 pub use error::WeightsError;
@@ -71,11 +74,12 @@ use crate::lm::TensorSource;
 
 use alignment::Described;
 use frame::{Embeddings, Frame, WIDEST};
-use looks::{Judge, Tally, stream_argmax};
+use looks::{Judge, Tally, stream_argmax, value_argmax};
 use matrix::Matrix;
 use reader::Reader;
 use similarity::Similarity;
 use units::{Features, Units};
+use values::Channels;
 
 /// Most units of a layer that are compared in the aligned frame.
 const ALIGNED_UNITS: usize = 1024;
@@ -176,6 +180,7 @@ impl Comparing<'_> {
             out.coverage.units = tally.units;
             out.coverage.sampled = tally.sampled;
             out.findings = tally.findings(&judge, "")?;
+            out.findings.push(value_argmax(self.channels(&Frame::Stored)?, &judge, ""));
         }
         let dimensions = embeddings.as_ref().map(|both| self.dimensions(both));
         out.findings.push(stream_argmax(dimensions, &judge));
@@ -235,6 +240,7 @@ impl Comparing<'_> {
         }
         let stream = out.findings.pop();
         out.findings.extend(tally.findings(judge, "-aligned")?);
+        out.findings.push(value_argmax(self.channels(frame)?, judge, "-aligned"));
         out.findings.extend(stream);
         Ok(())
     }
@@ -277,6 +283,15 @@ impl Comparing<'_> {
             tally.add(Similarity::of(&ours, &theirs, units.common, threads), gated);
         }
         Ok(())
+    }
+
+    fn channels(&self, frame: &Frame) -> Result<Channels, WeightsError> {
+        let mut channels = Channels::default();
+        for &layers in &self.pairs {
+            let readers = [&self.reference, &self.suspect];
+            channels.add(readers, layers, frame, self.settings.threads)?;
+        }
+        Ok(channels)
     }
 
     /// Dimensions of the residual stream against each other, by their columns of the embeddings; signs do not count.

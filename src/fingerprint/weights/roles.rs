@@ -70,6 +70,8 @@ pub struct Roles {
     pub final_norm: Option<String>,
     /// Layers in order.
     pub layers: Vec<Layer>,
+    /// Heads that keys and values have, by the configuration.
+    pub value_heads: Option<usize>,
     /// Whether gains are stored less one (Gemma's own files).
     pub gains_less_one: bool,
     /// Tensors without a role: biases, rotary tables, experts, others.
@@ -83,7 +85,11 @@ impl Roles {
     /// [`WeightsError::NoRoles`] when no name is known, [`WeightsError::Shape`] when a shape does not fit a role.
     pub fn of(model: &'static str, source: &dyn TensorSource) -> Result<Self, WeightsError> {
         let heads = Heads::of(source.config());
-        let mut roles = Self { gains_less_one: gains_less_one(source), ..Self::default() };
+        let mut roles = Self {
+            gains_less_one: gains_less_one(source),
+            value_heads: heads.keys,
+            ..Self::default()
+        };
         let mut layers: BTreeMap<usize, Layer> = BTreeMap::new();
         for info in source.tensors() {
             if !roles.place(model, info, &heads, &mut layers)? {

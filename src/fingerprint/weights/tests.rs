@@ -20,7 +20,7 @@ fn normal(random: &mut ChaCha8Rng) -> f32 {
 
 fn llama(seed: u64, width: usize, layers: usize) -> Memory {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let mut model = Memory::new(Some(json!({"model_type": "llama"})));
+    let mut model = Memory::new(Some(json!({"model_type": "llama", "num_attention_heads": 4})));
     let mut put = |name: &str, shape: &[usize], mean: f32, spread: f32| {
         let values =
             (0..shape.iter().product()).map(|_: usize| mean + spread * normal(&mut random));
@@ -112,6 +112,18 @@ fn permuted(model: &Memory, flips: bool) -> Memory {
     copy
 }
 
+/// Channels of values in another order: a rotation within each head, of which none keeps its place.
+fn reversed_values(model: &Memory) -> Memory {
+    let mut copy = model.clone();
+    change(&mut copy, &["v_proj", "o_proj"], |_, rows| {
+        let (old, head) = (rows.clone(), D / 4);
+        for i in 0..D {
+            rows.row_mut(i).copy_from_slice(old.row(i / head * head + (i + 1) % head));
+        }
+    });
+    copy
+}
+
 /// Ways up and down of every other unit with the other sign.
 fn flipped(model: &Memory) -> Memory {
     let mut copy = model.clone();
@@ -176,7 +188,7 @@ fn an_independent_model_is_not_shown_in_either_frame() {
     assert_eq!(comparison.verdict, Verdict::NotShown);
     assert!(comparison.coverage.aligned && comparison.coverage.layers.len() == LAYERS);
     let exact = comparison.findings.iter().filter(|finding| finding.basis == Basis::Exact);
-    assert_eq!(exact.count(), 7);
+    assert_eq!(exact.count(), 9);
     assert!(comparison.log10_p_corrected.unwrap() > -2.0);
 }
 
@@ -216,7 +228,8 @@ fn a_permuted_and_flipped_copy_is_related_by_its_stream() {
     let comparison = compared(&model, &noisy(&permuted(&model, true), 0.2, 4));
     assert!(log10_p(&comparison, "matched-signs") > -3.0);
     assert!(log10_p(&comparison, "stream-argmax") < -50.0);
-    assert_eq!(comparison.decided_by.as_deref(), Some("stream-argmax"));
+    assert!(log10_p(&comparison, "value-argmax") < -100.0);
+    assert_eq!(comparison.verdict, Verdict::Related);
 }
 
 #[test]
@@ -238,8 +251,14 @@ fn a_turned_copy_is_related_in_the_aligned_frame() {
     assert!(log10_p(&both, "row-argmax-aligned") > -3.0);
     assert!(log10_p(&both, "matched-signs-aligned") < -90.0);
 
+    // With flipped units besides, channels of values are left.
+    let three = compared(&model, &permuted(&copy, true));
+    assert!(log10_p(&three, "matched-signs-aligned") > -3.0);
+    assert_eq!(three.decided_by.as_deref(), Some("value-argmax-aligned"));
+    assert!(log10_p(&three, "value-argmax-aligned") < -100.0);
+
     // Everything at once is only described.
-    let all = compared(&model, &permuted(&copy, true));
+    let all = compared(&model, &reversed_values(&permuted(&copy, true)));
     assert_eq!(all.verdict, Verdict::NotShown);
     assert!(cka(&all, "embedding-alignment") > 0.8);
     let none = compared(&model, &llama(2, D, LAYERS));
@@ -256,7 +275,7 @@ fn a_panel_turns_the_description_into_a_p_value() {
         let value = finding(&pair, "embedding-alignment").statistics["cka"].as_f64().unwrap();
         panel.pairs.push(PanelPair { reference: "a".into(), suspect: "b".into(), value });
     }
-    let copy = permuted(&turned(&model), true);
+    let copy = reversed_values(&permuted(&turned(&model), true));
     let settings = Settings { panel: Some(panel), alpha: 1e-3, ..settings() };
     let comparison = compare(&model, &copy, &settings, &|_, _| {}).unwrap();
     assert_eq!((comparison.verdict, comparison.basis), (Verdict::Related, Some(Basis::ModelBased)));
