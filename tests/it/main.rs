@@ -52,6 +52,8 @@ mod hub;
 mod import;
 #[cfg(feature = "ledger")]
 mod ledger;
+#[cfg(feature = "bundled")]
+mod lineup;
 #[cfg(feature = "tokenizer")]
 mod many_keys;
 #[cfg(feature = "ledger")]

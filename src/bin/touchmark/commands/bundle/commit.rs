@@ -28,6 +28,7 @@ struct Committed {
 }
 
 pub fn run(global: &Global, args: &args::bundle::Commit) -> anyhow::Result<Exit> {
+    folder::check_free(&args.output)?;
     let mut plan = source::plan(args)?;
     if let Some(hypothesis) = &args.hypothesis {
         plan.hypothesis.clone_from(hypothesis);
@@ -36,7 +37,8 @@ pub fn run(global: &Global, args: &args::bundle::Commit) -> anyhow::Result<Exit>
     let key = assemble::store(global)?.signing_key()?;
     let leaves = Leaves::of(&plan)?;
     let commitment = Commitment::new(&leaves, assemble::now());
-    let folder = folder::make(&args.output)?;
+    let folder = &args.output;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     // The secret first: a commitment that nobody can open is worth nothing.
     Store::write_secret(&folder.join(SECRET_LEAVES), leaves.to_text().as_bytes())?;
     let mut file = WholeFile::create(&folder.join(COMMITMENT))?;

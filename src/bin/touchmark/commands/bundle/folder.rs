@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use touchmark::fingerprint::bundle::{Files, Packed};
@@ -108,13 +108,12 @@ pub fn optional(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     fs::read(path).map(Some).with_context(failed)
 }
 
-/// A folder that is made here, and must not hold a bundle yet.
-pub fn make(folder: &Path) -> anyhow::Result<PathBuf> {
+/// A bundle is never written over another.
+pub fn check_free(folder: &Path) -> anyhow::Result<()> {
     if folder.join(COMMITMENT).exists() || folder.join(SECRET_LEAVES).exists() {
         bail!("{} holds a bundle already; choose another folder", folder.display());
     }
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    Ok(folder.to_owned())
+    Ok(())
 }
 
 fn bytes_of_hex(text: &str) -> anyhow::Result<Vec<u8>> {
