@@ -4,6 +4,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::print_stdout)]
 
 mod broken;
+mod derived;
 mod device;
 mod families;
 mod gguf;

@@ -21,6 +21,8 @@ mod cli_claim;
 #[cfg(feature = "bundled")]
 mod cli_compare;
 #[cfg(feature = "bundled")]
+mod cli_derive;
+#[cfg(feature = "bundled")]
 mod cli_identify;
 #[cfg(feature = "bundled")]
 mod cli_import;

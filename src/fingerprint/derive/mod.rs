@@ -264,4 +264,4 @@ pub enum DeriveError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::fingerprint) mod tests;

@@ -42,7 +42,9 @@ mod alignment;
 mod cka;
 mod comparison;
 mod error;
+pub mod forensics;
 mod frame;
+mod hashes;
 mod layers;
 mod looks;
 mod matrix;
@@ -51,7 +53,9 @@ mod panel;
 mod product;
 mod reader;
 mod roles;
+mod simhash;
 mod similarity;
+mod sketches;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -59,9 +63,12 @@ mod values;
 
 pub use comparison::{Comparison, Coverage};
 pub use error::WeightsError;
+pub use hashes::Digest;
 pub use memory::Memory;
 pub use panel::{Panel, PanelPair};
 pub use roles::{Layer, Part, Roles};
+pub use simhash::{BITS as SIMHASH_BITS, SimHash};
+pub use sketches::{Sketch, SketchComparison, SketchPair, Sketches};
 
 use crate::lm::TensorSource;
 
