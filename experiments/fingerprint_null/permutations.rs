@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use touchmark::engine::tensors;
 use touchmark::fingerprint::weights::{Memory, Settings, compare};
+use touchmark::lm::TensorSource;
 use touchmark::stats::{clopper_pearson, ks_valid};
 
 use super::{LEVELS, spread};
@@ -13,7 +14,10 @@ use super::{LEVELS, spread};
 const LAYERS: usize = 3;
 const UNITS: usize = 96;
 const TOKENS: usize = 96;
-const TESTS: [&str; 4] = ["row-argmax", "diagonal", "matched-signs", "stream-argmax"];
+/// Channels of values of each of the models' two heads.
+const CHANNELS: usize = 64;
+const TESTS: [&str; 5] =
+    ["row-argmax", "diagonal", "matched-signs", "value-argmax", "stream-argmax"];
 
 pub fn run(count: usize) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
@@ -49,7 +53,7 @@ pub fn run(count: usize) {
     }
 }
 
-/// The first layers, units and tokens of a model, without attention.
+/// The first layers, units and tokens of a model; of attention, values.
 fn part(folder: &Path) -> Memory {
     let source = tensors::open(folder).unwrap();
     let mut part = Memory::new(source.config().cloned());
@@ -64,6 +68,9 @@ fn part(folder: &Path) -> Memory {
             source.read(&name, 0..UNITS, &mut values).unwrap();
             part.put(&name, &[UNITS, width], values.clone());
         }
+        let name = values_of(layer);
+        source.read(&name, 0..2 * CHANNELS, &mut values).unwrap();
+        part.put(&name, &[2 * CHANNELS, width], values.clone());
         let name = format!("model.layers.{layer}.mlp.down_proj.weight");
         source.read(&name, 0..width, &mut values).unwrap();
         let all = values.len() / width;
@@ -80,23 +87,33 @@ fn redrawn(model: &Memory, seed: u64) -> Memory {
     for layer in 0..LAYERS {
         let drawn = draw(UNITS, &mut random);
         for (leaf, signed) in [("gate_proj", false), ("up_proj", true)] {
-            let name = format!("model.layers.{layer}.mlp.{leaf}.weight");
-            let old = model.values(&name).unwrap();
-            let width = old.len() / UNITS;
-            let rows = copy.values_mut(&name).unwrap().chunks_mut(width);
-            for (row, &(from, sign)) in rows.zip(&drawn) {
-                let old = &old[from * width..(from + 1) * width];
-                row.iter_mut()
-                    .zip(old)
-                    .for_each(|(to, v)| *to = if signed { sign * v } else { *v });
-            }
+            let signs = drawn.iter().map(|&(from, sign)| (from, if signed { sign } else { 1.0 }));
+            rows(&mut copy, model, &format!("model.layers.{layer}.mlp.{leaf}.weight"), signs);
         }
+        let first = draw(CHANNELS, &mut random);
+        let second = draw(CHANNELS, &mut random);
+        let second = second.into_iter().map(|(from, sign)| (CHANNELS + from, sign));
+        rows(&mut copy, model, &values_of(layer), first.into_iter().chain(second));
         columns(&mut copy, model, &format!("model.layers.{layer}.mlp.down_proj.weight"), &drawn);
     }
     let width = model.values("model.embed_tokens.weight").unwrap().len() / TOKENS;
     let drawn = draw(width, &mut random);
     columns(&mut copy, model, "model.embed_tokens.weight", &drawn);
     copy
+}
+
+fn values_of(layer: usize) -> String {
+    format!("model.layers.{layer}.self_attn.v_proj.weight")
+}
+
+fn rows(copy: &mut Memory, model: &Memory, name: &str, drawn: impl Iterator<Item = (usize, f32)>) {
+    let old = model.values(name).unwrap();
+    let width = old.len() / model.info(name).unwrap().rows();
+    let rows = copy.values_mut(name).unwrap().chunks_mut(width);
+    for (row, (from, sign)) in rows.zip(drawn) {
+        let old = &old[from * width..(from + 1) * width];
+        row.iter_mut().zip(old).for_each(|(to, v)| *to = sign * v);
+    }
 }
 
 fn columns(copy: &mut Memory, model: &Memory, name: &str, drawn: &[(usize, f32)]) {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::SketchComparison;
+use super::forensics::Forensics;
 use crate::fingerprint::{Basis, Finding, Null, Verdict};
 
 /// The weights of a suspect against those of a reference.
@@ -35,6 +37,12 @@ pub struct Comparison {
     pub coverage: Coverage,
     /// Every test, exact ones first.
     pub findings: Vec<Finding>,
+    /// How the copy was made, where it was asked for and can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forensics: Option<Forensics>,
+    /// Hashes and sign sketches of the tensors of both held against each other, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sketches: Option<SketchComparison>,
     /// What a reader must know.
     pub warnings: Vec<String>,
 }
@@ -78,6 +86,8 @@ impl Comparison {
             family,
             coverage: Coverage::default(),
             findings: Vec::new(),
+            forensics: None,
+            sketches: None,
             warnings: Vec::new(),
         }
     }
@@ -87,6 +97,11 @@ impl Comparison {
         let mut findings = self.findings.iter();
         let finding = findings.find(|finding| finding.test == super::alignment::EMBEDDINGS)?;
         finding.statistics.get("cka")?.as_f64()
+    }
+
+    /// The verdict of the test of this name alone.
+    pub fn verdict_of(&self, test: &str) -> Option<Verdict> {
+        self.findings.iter().find(|finding| finding.test == test).map(|finding| finding.verdict)
     }
 
     /// Whether a finding so far is RELATED.

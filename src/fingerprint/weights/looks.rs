@@ -68,7 +68,7 @@ impl Tally {
         }
         if gated {
             self.gated += 1;
-            self.matched += layer.matched;
+            self.matched += layer.pairs.len() as u64;
             self.agreeing += layer.agreeing;
         }
     }

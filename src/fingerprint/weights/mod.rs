@@ -45,6 +45,7 @@ mod error;
 pub mod forensics;
 mod frame;
 mod hashes;
+mod how;
 mod layers;
 mod looks;
 mod matrix;
@@ -64,6 +65,7 @@ mod values;
 pub use comparison::{Comparison, Coverage};
 pub use error::WeightsError;
 pub use hashes::Digest;
+pub use how::{Candidate, how_made};
 pub use memory::Memory;
 pub use panel::{Panel, PanelPair};
 pub use roles::{Layer, Part, Roles};
@@ -83,6 +85,8 @@ use values::Channels;
 
 /// Most units of a layer that are compared in the aligned frame.
 const ALIGNED_UNITS: usize = 1024;
+/// Most layers that are described where units are sampled.
+const DESCRIBED: usize = 8;
 /// Most units of a layer that are compared unless told otherwise.
 const UNITS: usize = 8192;
 
@@ -113,7 +117,7 @@ impl Default for Settings {
             units: UNITS,
             seed: 0,
             alpha: 1e-6,
-            draws: 9_999_999,
+            draws: 999_999,
             threads: 1,
             panel: None,
         }
@@ -184,9 +188,15 @@ impl Comparing<'_> {
         }
         let dimensions = embeddings.as_ref().map(|both| self.dimensions(both));
         out.findings.push(stream_argmax(dimensions, &judge));
-        let frame = embeddings.as_ref().and_then(|both| both.align(settings.threads));
-        out.coverage.tokens_shared = embeddings.map(|both| both.shared);
-        self.look_aligned(&mut out, frame.as_ref(), &judge)?;
+        out.coverage.tokens_shared = embeddings.as_ref().map(|both| both.shared);
+        let frame = if out.related() {
+            // What shows in the stored frame was not turned.
+            Some(Frame::Stored)
+        } else {
+            let frame = embeddings.and_then(|both| both.align(settings.threads));
+            self.look_aligned(&mut out, frame.as_ref(), &judge)?;
+            frame
+        };
         self.describe(&mut out, frame, &judge)?;
         Ok(out.decided())
     }
@@ -222,9 +232,6 @@ impl Comparing<'_> {
         frame: Option<&Frame>,
         judge: &Judge,
     ) -> Result<(), WeightsError> {
-        if out.related() {
-            return Ok(());
-        }
         let Some(frame) = frame else {
             out.warnings.push(format!(
                 "The residual streams could not be aligned, which takes embeddings with many shared tokens and at most {WIDEST} dimensions: \
@@ -315,10 +322,14 @@ impl Comparing<'_> {
         judge: &Judge,
     ) -> Result<(), WeightsError> {
         let (seed, threads) = (self.settings.seed, self.settings.threads);
+        // A description of some layers is as good where no more than a sample of units was wanted.
+        let step =
+            if out.coverage.sampled { self.pairs.len().div_ceil(DESCRIBED).max(1) } else { 1 };
+        let pairs: Vec<_> = self.pairs.iter().copied().step_by(step).collect();
         let described = Described {
             reference: &self.reference,
             suspect: &self.suspect,
-            pairs: &self.pairs,
+            pairs: &pairs,
             seed,
             threads,
         };

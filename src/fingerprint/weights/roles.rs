@@ -104,6 +104,42 @@ impl Roles {
         Ok(roles)
     }
 
+    /// What another model calls the tensor that this one calls `name`, where it has one of the same role.
+    pub fn name_in(&self, other: &Self, name: &str) -> Option<String> {
+        let (ours, theirs) = (self.named(), other.named());
+        let (role, _) = ours.iter().find(|(_, ours)| *ours == name)?;
+        theirs.into_iter().find(|(theirs, _)| theirs == role).map(|(_, name)| name.to_owned())
+    }
+
+    /// Layer and role of every tensor that has one; 0 is outside layers. Of fused tensors the first role counts.
+    fn named(&self) -> Vec<((usize, usize), &str)> {
+        fn part(part: &Option<Part>) -> Option<&str> {
+            part.as_ref().filter(|part| part.outputs.start == 0).map(|part| part.tensor.as_str())
+        }
+        let outside =
+            vec![part(&self.embedding), part(&self.unembedding), self.final_norm.as_deref()];
+        let inside = self.layers.iter().map(|layer| {
+            vec![
+                part(&layer.q),
+                part(&layer.k),
+                part(&layer.v),
+                part(&layer.qkv),
+                part(&layer.o),
+                part(&layer.gate),
+                part(&layer.up),
+                part(&layer.down),
+                layer.attention_norm.as_deref(),
+                layer.mlp_norm.as_deref(),
+            ]
+        });
+        let all = std::iter::once(outside).chain(inside).enumerate();
+        all.flat_map(|(at, names)| {
+            let named = names.into_iter().enumerate();
+            named.filter_map(move |(role, name)| Some(((at, role), name?)))
+        })
+        .collect()
+    }
+
     /// Length of the residual stream, by the embedding or else by the first layer.
     pub fn width(&self) -> Option<usize> {
         let first = self.layers.first();
@@ -421,6 +457,11 @@ mod tests {
             assert_eq!(roles.width(), Some(4));
             assert_eq!(roles.others.len(), 1);
         }
+        let called = |name| ours.name_in(&gguf, name);
+        assert_eq!(called("model.norm.weight").as_deref(), Some("output_norm.weight"));
+        let down = "model.layers.0.mlp.down_proj.weight";
+        assert_eq!(called(down).as_deref(), Some("blk.0.ffn_down.weight"));
+        assert_eq!(called("lm_head.weight"), None);
     }
 
     #[test]

@@ -24,9 +24,9 @@ pub(super) struct Similarity {
     pub mean: f64,
     /// Its variance: Σ d_ij² / (m−1), d being C less its rows' and columns' means (Hoeffding 1951).
     pub variance: f64,
-    /// Pairs of units that are each other's best match by the matching parts alone.
-    pub matched: u64,
-    /// Those among them whose signed parts agree: Σ cos > 0.
+    /// Units that are each other's best match by the matching parts alone, by their places.
+    pub pairs: Vec<(usize, usize)>,
+    /// Those pairs whose signed parts agree: Σ cos > 0.
     pub agreeing: u64,
 }
 
@@ -199,14 +199,15 @@ impl Merged {
             self.best.iter().enumerate().filter(|(i, best)| {
                 self.columns.get(best.other).is_some_and(|back| back.other == *i)
             });
-        let signs: Vec<bool> = mutual.map(|(_, best)| best.signed > 0.0).collect();
+        let (pairs, signs): (Vec<_>, Vec<bool>) =
+            mutual.map(|(i, best)| ((i, best.other), best.signed > 0.0)).unzip();
         Similarity {
             common,
             hits: self.hits,
             shifts: self.shifts,
             mean: if common > 0 { total / m } else { 0.0 },
             variance: if common > 1 { centred.max(0.0) / (m - 1.0) } else { 0.0 },
-            matched: signs.len() as u64,
+            pairs,
             agreeing: signs.iter().filter(|&&agrees| agrees).count() as u64,
         }
     }
@@ -269,7 +270,7 @@ mod tests {
             let back =
                 |j: usize| (0..na).max_by(|&x, &y| gate(x, j).total_cmp(&gate(y, j))).unwrap();
             let mutual: Vec<usize> = (0..na).filter(|&i| back(best(i)) == i).collect();
-            assert_eq!(got.matched, mutual.len() as u64);
+            assert_eq!(got.pairs, mutual.iter().map(|&i| (i, best(i))).collect::<Vec<_>>());
             let agreeing = mutual.iter().filter(|&&i| sign(i, best(i)) > 0.0).count();
             assert_eq!(got.agreeing, agreeing as u64);
         }
@@ -305,6 +306,6 @@ mod tests {
         assert_eq!(Similarity::of(&features(), &features(), 3, 1).hits, 1);
         let zeros = Features { matching: vec![Matrix::zeros(3, 2)], signed: Vec::new() };
         let got = Similarity::of(&zeros, &features(), 3, 1);
-        assert_eq!((got.hits, got.matched), (0, 0));
+        assert_eq!((got.hits, got.pairs.len()), (0, 0));
     }
 }

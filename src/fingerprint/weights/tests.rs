@@ -352,3 +352,54 @@ fn nonsense_is_an_error() {
         ));
     }
 }
+
+#[test]
+fn how_a_copy_was_made_is_read_in_either_order() {
+    let model = llama(1, D, LAYERS);
+    let copy = noisy(&model, 0.05, 9);
+    let read = |copy: &Memory| {
+        let comparison = compared(&model, copy);
+        how_made(&model, copy, &[], &comparison, 1).unwrap()
+    };
+    let plain = read(&copy).unwrap();
+    let permuted = read(&permuted_only(&copy)).unwrap();
+    assert_eq!(plain.tensors.len(), 1 + LAYERS * 9);
+    for forensics in [&plain, &permuted] {
+        assert_eq!(forensics.tensors.len(), plain.tensors.len());
+        for tensor in &forensics.tensors {
+            let relative = tensor.relative_change.unwrap();
+            assert!((0.03..0.08).contains(&relative), "{}: {relative}", tensor.name);
+        }
+    }
+    assert_eq!(read(&llama(2, D, LAYERS)), None);
+    assert_eq!(read(&turned(&model)), None);
+}
+
+/// Units in another order, at the same scale.
+fn permuted_only(model: &Memory) -> Memory {
+    let mut copy = model.clone();
+    change(&mut copy, &["gate_proj", "up_proj", "down_proj"], |_, rows| {
+        let old = rows.clone();
+        (0..N).for_each(|i| rows.row_mut(i).copy_from_slice(old.row((i + 7) % N)));
+    });
+    copy
+}
+
+#[test]
+fn a_merge_is_taken_apart() {
+    let (model, other) = (llama(1, D, LAYERS), llama(2, D, LAYERS));
+    let mut copy = model.clone();
+    for info in model.tensors() {
+        let values = copy.values_mut(&info.name).unwrap();
+        let others = other.values(&info.name).unwrap();
+        values.iter_mut().zip(others).for_each(|(v, o)| *v = 0.7 * *v + 0.3 * o);
+    }
+    let comparison = compared(&model, &copy);
+    let candidates = [("other".to_owned(), &other as &dyn TensorSource)];
+    let forensics = how_made(&model, &copy, &candidates, &comparison, 2).unwrap().unwrap();
+    let merged = forensics.merged.unwrap();
+    let [ours, theirs] = &merged.weights[..] else { panic!("{merged:?}") };
+    assert_eq!((ours.model.as_str(), theirs.model.as_str()), ("reference", "other"));
+    assert!((ours.weight - 0.7).abs() < 1e-4 && (theirs.weight - 0.3).abs() < 1e-4, "{merged:?}");
+    assert!(merged.r2 > 0.999_99);
+}

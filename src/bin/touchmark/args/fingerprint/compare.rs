@@ -22,7 +22,7 @@ pub struct Compare {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
     /// Most permutations drawn for the test of the diagonal
-    #[arg(long, default_value_t = 9_999_999, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 999_999, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub draws: u64,
     /// Pairs of independent models to judge the embedding alignment by, made with --record
     #[arg(long, value_name = "FILE.json")]
