@@ -236,7 +236,7 @@ fn what_is_wrong_is_named() {
     let mut leaves: Vec<&str> = own.lines().collect();
     leaves[5] = &swapped[5];
     let leaves = (leaves.join("\n") + "\n").into_bytes();
-    let (name, detail) = Case { leaves, ..whole.clone() }.fault();
+    let (name, detail) = Case { leaves, ..whole }.fault();
     assert_eq!((name, detail.ends_with("committed to: probe 4")), ("leaves", true), "{detail}");
 }
 
