@@ -304,3 +304,63 @@ fn writers_that_are_told_wrong() {
     let error = new(&[2, 2]).unwrap().finish().unwrap_err();
     assert!(matches!(error, tensors::WriteError::TooFew { left: 4, .. }));
 }
+
+#[test]
+fn gguf_in_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::copy(golden("gguf/llama-q4_0.gguf"), at("m-00001-of-00001.gguf")).unwrap();
+    let whole = tensors::open(folder.path()).unwrap();
+    assert_eq!(whole.tensors(), tensors::open(&golden("gguf/llama-q4_0.gguf")).unwrap().tensors());
+    std::fs::rename(at("m-00001-of-00001.gguf"), at("m-00001-of-00002.gguf")).unwrap();
+    let missing = tensors::open(&at("m-00001-of-00002.gguf")).err().unwrap();
+    assert!(
+        matches!(&missing, EngineError::Read { path, .. } if *path == at("m-00002-of-00002.gguf"))
+    );
+    // The second part has tensors of the same names: both were read.
+    std::fs::copy(golden("gguf/llama-f32.gguf"), at("m-00002-of-00002.gguf")).unwrap();
+    for path in [folder.path().to_owned(), at("m-00002-of-00002.gguf")] {
+        let twice = tensors::open(&path).err().unwrap();
+        assert!(matches!(twice, EngineError::DuplicateTensor { .. }), "{twice:?}");
+    }
+}
+
+/// Whatever a flipped bit makes of a file, it is read or refused.
+#[test]
+fn flipped_bytes_never_panic() {
+    let read_all = |source: &dyn TensorSource| {
+        let mut values = Vec::new();
+        for info in source.tensors() {
+            if source.read(&info.name, 0..info.rows(), &mut values).is_ok() {
+                assert_eq!(values.len(), info.len());
+            }
+        }
+    };
+    let file = tiny::file(&tiny::tensors(), Dtype::F16);
+    for position in (0..2_400).step_by(7) {
+        for flip in [0x01, 0x20, 0x80] {
+            let mut file = file.clone();
+            file[position] ^= flip;
+            if let Ok(source) = tensors::from_bytes(b"{}", &file) {
+                read_all(&*source);
+            }
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.gguf");
+    let file = std::fs::read(golden("gguf/llama-q4_k.gguf")).unwrap();
+    let (mut read, mut refused) = (0, 0);
+    for position in (0..file.len()).step_by(file.len() / 400) {
+        let mut file = file.clone();
+        file[position] ^= 0x41;
+        std::fs::write(&path, &file).unwrap();
+        match tensors::open(&path) {
+            Ok(source) => {
+                read += 1;
+                read_all(&*source);
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(read > 0 && refused > 0, "{read} read, {refused} refused");
+}

@@ -14,8 +14,9 @@ const AFFINE: [f32; 5] = [3.0, 7.0, 15.0, 31.0, 255.0];
 const GROUPS: [usize; 5] = [256, 128, 64, 32, 16];
 /// Rows looked at.
 const ROWS: usize = 32;
-/// Root mean square of what is left, in steps, below which a group is on the grid. bfloat16 leaves some 0.06 on a grid of 127 levels.
-const RESIDUAL: f32 = 0.1;
+/// Root mean square of what is left, in steps, below which a group is on the grid. Rounding to bfloat16 afterwards leaves some 0.1 on
+/// a grid of 127 levels.
+const RESIDUAL: f32 = 0.14;
 /// Share of groups that must be.
 const SHARE: f64 = 0.9;
 /// Fewest values of a group that are not on the grid's zero.
@@ -123,7 +124,7 @@ fn fit<'a>(
     let (mut tried, mut misses, mut spacings) = (0usize, 0usize, Vec::new());
     for (values, (low, high)) in groups {
         let (origin, spacing) = candidate.place(low, high);
-        match on_grid(values, origin, spacing) {
+        match on_grid(values, candidate, origin, spacing) {
             Some(true) => spacings.push(spacing),
             Some(false) => misses += 1,
             // All zeros: on any grid.
@@ -150,13 +151,22 @@ fn fit<'a>(
 }
 
 /// Whether values lie on a grid, those beside its origin by themselves too; `None` for zeros.
-fn on_grid(values: &[f32], origin: f32, spacing: f32) -> Option<bool> {
+fn on_grid(values: &[f32], candidate: Candidate, origin: f32, spacing: f32) -> Option<bool> {
     if values.iter().all(|&value| value == 0.0) {
         return None;
     }
     if !(spacing > 0.0 && spacing.is_finite()) {
         return Some(false);
     }
+    if fits(values, origin, spacing) {
+        return Some(true);
+    }
+    // The largest weight, which the spacing came from, may have been rounded since.
+    let (origin, spacing) = refined(values, candidate.symmetric, origin, spacing);
+    Some(spacing > 0.0 && fits(values, origin, spacing))
+}
+
+fn fits(values: &[f32], origin: f32, spacing: f32) -> bool {
     let (mut all, mut beside, mut occupied) = (0f32, 0f32, 0usize);
     for value in values {
         let steps = (value - origin) / spacing;
@@ -170,7 +180,26 @@ fn on_grid(values: &[f32], origin: f32, spacing: f32) -> Option<bool> {
     }
     let limit = RESIDUAL * RESIDUAL;
     let enough = occupied >= OCCUPIED.min(values.len());
-    Some(enough && all <= limit * values.len() as f32 && beside <= limit * occupied as f32)
+    enough && all <= limit * values.len() as f32 && beside <= limit * occupied as f32
+}
+
+/// Origin and spacing by least squares on the levels that they give; a symmetric grid keeps its origin.
+fn refined(values: &[f32], symmetric: bool, origin: f32, spacing: f32) -> (f32, f32) {
+    let level = |value: &f32| ((value - origin) / spacing).round_ties_even();
+    let n = values.len() as f32;
+    let (mut mean_level, mut mean) = (0.0, origin);
+    if !symmetric {
+        mean_level = values.iter().map(level).sum::<f32>() / n;
+        mean = values.iter().sum::<f32>() / n;
+    }
+    let (mut products, mut squares) = (0f32, 0f32);
+    for value in values {
+        let level = level(value) - mean_level;
+        products += level * (value - mean);
+        squares += level * level;
+    }
+    let spacing = products / squares;
+    (mean - spacing * mean_level, spacing)
 }
 
 /// The least and the greatest value; no numbers are left out.

@@ -18,6 +18,7 @@ mod lattice;
 mod merge;
 mod moments;
 mod spectrum;
+mod stored;
 mod summary;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,10 @@ const ROWS: usize = 128;
 const COLUMNS: usize = 512;
 /// Sketches with a shorter side tell nothing.
 const LEAST: usize = 8;
+/// Squares below so many times the limit for white noise are noise.
+const MARGIN: f64 = 1.25;
+/// Shares of the sum of squares that are rounding at most.
+const NOTHING: f64 = 1e-7;
 
 /// Singular values of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,7 +60,9 @@ impl Spectrum {
         let beta = short as f64 / long as f64;
         let median = (squares[short / 2] + squares[(short - 1) / 2]) / 2.0;
         let limit = omega(beta).powi(2) * median;
-        let rank = squares.iter().take_while(|&&square| square > limit).count();
+        // Rounding is not quite white, and never more than this.
+        let least = (MARGIN * limit).max(NOTHING * total);
+        let rank = squares.iter().take_while(|&&square| square > least).count();
         let share = |count: usize| squares.iter().take(count).sum::<f64>() / total;
         // λ(β)² is the limit over the noise's own size, ω(β)² over the median: their ratio is the law's median.
         let size = median * (omega(beta) / lambda(beta)).powi(2);

@@ -5,13 +5,8 @@ use crate::lm::TensorSource;
 
 /// All tensors of two models of one shape, as they stand.
 fn forensics(reference: &dyn TensorSource, suspect: &dyn TensorSource) -> Forensics {
-    let pair = |info: &crate::lm::TensorInfo| {
-        let (a, b) = (all(reference, &info.name), all(suspect, &info.name));
-        let pair = Pair { reference: &a, suspect: &b, columns: info.columns() };
-        TensorForensics::of(&info.name, pair, 2)
-    };
-    let tensors = reference.tensors().iter().map(pair).collect();
-    Forensics::new(tensors, &Shapes::default(), None)
+    let called = |name: &str| Some(name.to_owned());
+    Forensics::of_stored(reference, suspect, &[], &called, &Shapes::default(), 2).unwrap()
 }
 
 /// The ways that are read from a copy.
@@ -196,6 +191,41 @@ fn merge_weights_are_found() {
     let mut twice = MergeFit::new(["a", "a again"]);
     twice.add(&[&x, &x], &z);
     assert_eq!(twice.fit(), None);
+}
+
+#[test]
+fn models_are_read_as_they_are_stored() {
+    let (reference, other) = (copy(&[]), copy(&["merge=0.999999:other"]));
+    let suspect = copy(&["merge=0.5:other", "drop=1", "extend=20"]);
+    let shapes = Shapes {
+        layers_reference: 3,
+        layers_suspect: 2,
+        layers: vec![(0, 0), (2, 1)],
+        vocabulary: Some((120, 140)),
+    };
+    let called = |name: &str| match name.split('.').nth(2) {
+        Some("1") => None,
+        Some("2") => Some(name.replace("layers.2", "layers.1")),
+        _ => Some(name.to_owned()),
+    };
+    let dropped = copy(&["merge=0.999999:other", "drop=1"]);
+    let candidates: [(&str, &dyn TensorSource); 1] = [("other", &*dropped)];
+    let found =
+        Forensics::of_stored(&*reference, &*suspect, &candidates, &called, &shapes, 2).unwrap();
+    assert_eq!(found.tensors.len(), 20);
+    let embedding = found.tensors.iter().find(|t| t.name == "model.embed_tokens.weight").unwrap();
+    assert_eq!(embedding.rows, 120);
+    let merged = found.merged.as_ref().unwrap();
+    assert!(merged.weights.iter().all(|part| (part.weight - 0.5).abs() < 1e-4), "{merged:?}");
+    let ways: Vec<_> = found.readings.iter().map(|reading| reading.way.clone()).collect();
+    assert_eq!(ways[0], Way::LayersDropped { layers: vec![1] });
+    assert_eq!(ways[1], Way::VocabularyExtended { tokens: 20 });
+    assert_eq!(ways[2..], [Way::Merged]);
+    // A candidate without the tensors is no candidate.
+    let none = [("other", &*other as &dyn TensorSource)];
+    let strange = |name: &str| Some(name.to_owned()).filter(|name| name.contains("nothing"));
+    let found = Forensics::of_stored(&*reference, &*suspect, &none, &strange, &shapes, 1).unwrap();
+    assert!(found.tensors.is_empty() && found.merged.is_none());
 }
 
 #[test]
