@@ -8,6 +8,8 @@
     reason = "in tests a panic is the failure report"
 )]
 
+#[cfg(all(feature = "cli", feature = "engine", feature = "endpoint", feature = "bundled"))]
+mod bundle;
 #[cfg(feature = "tokenizer")]
 mod calibration;
 #[cfg(feature = "tokenizer")]
@@ -50,6 +52,8 @@ mod hub;
 mod import;
 #[cfg(feature = "ledger")]
 mod ledger;
+#[cfg(feature = "bundled")]
+mod lineup;
 #[cfg(feature = "tokenizer")]
 mod many_keys;
 #[cfg(feature = "ledger")]

@@ -935,3 +935,16 @@ fn duration(text: &str) -> Result<std::time::Duration, String> {
         Some(total) => Ok(std::time::Duration::from_millis(total)),
     }
 }
+
+/// A time, or a day, which begins at midnight UTC.
+#[cfg(any(feature = "engine", feature = "ledger"))]
+fn time(text: &str) -> Result<jiff::Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let day: Result<jiff::civil::Date, _> = text.parse();
+    match day.and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC)) {
+        Ok(midnight) => Ok(midnight.timestamp()),
+        Err(_) => Err("write a day, 2026-01-31, or a time, 2026-01-31T12:00:00Z".to_owned()),
+    }
+}

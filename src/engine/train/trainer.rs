@@ -240,7 +240,7 @@ mod tests {
                 let size = gradient.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
                 let size = f64::from(size).sqrt();
                 let before = variable.as_tensor().copy().unwrap();
-                let mut loss = |step: f64| {
+                let loss = |step: f64| {
                     let moved = (&before + gradient.affine(step / size, 0.0).unwrap()).unwrap();
                     variable.set(&moved).unwrap();
                     trainer.loss(&batch).unwrap()

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::fingerprint::behaviour::{distance, drift, exchange, lineage};
 use crate::fingerprint::planted;
 use crate::fingerprint::{ProbeError, Probing};
 
@@ -74,6 +75,16 @@ pub fn start<'a>(
         #[cfg(test)]
         super::tests::TEST => {
             Ok(Box::new(super::tests::Echo::new(read("the rule", rule)?, all(probes)?)))
+        }
+        exchange::TEST => {
+            Ok(Box::new(exchange::Session::new(read("the rule", rule)?, all(probes)?)?))
+        }
+        distance::TEST => {
+            Ok(Box::new(distance::Session::new(read("the rule", rule)?, all(probes)?)?))
+        }
+        drift::TEST => Ok(Box::new(drift::Session::new(read("the rule", rule)?, all(probes)?)?)),
+        lineage::TEST => {
+            Ok(Box::new(lineage::Session::new(read("the rule", rule)?, all(probes)?)?))
         }
         _ => Err(PlanError::UnknownTest { test: test.to_owned() }),
     }

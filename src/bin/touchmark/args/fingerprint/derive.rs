@@ -24,9 +24,6 @@ pub struct Derive {
     /// Number format of the copy's file. Quantised weights are written as what they stand for; bf16 rounds them once more
     #[arg(long, value_enum, default_value_t, value_name = "f32|bf16")]
     pub dtype: CopyDtype,
-    /// Print one JSON object instead of a sentence
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

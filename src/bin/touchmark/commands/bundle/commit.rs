@@ -4,11 +4,12 @@ use std::io::Write;
 
 use anyhow::Context;
 use serde::Serialize;
-use touchmark::fingerprint::bundle::{Commitment, Leaves, Plan};
+use touchmark::fingerprint::bundle::{Commitment, Leaves};
 use touchmark::provenance::PublicKey;
 use touchmark::store::Store;
 
 use super::folder::{self, COMMITMENT, SECRET_LEAVES};
+use super::source;
 use crate::args::{self, Global};
 use crate::assemble;
 use crate::output::{self, Exit};
@@ -27,17 +28,23 @@ struct Committed {
 }
 
 pub fn run(global: &Global, args: &args::bundle::Commit) -> anyhow::Result<Exit> {
-    let plan = read(args)?;
-    plan.start().with_context(|| format!("{} cannot be asked", args.plan.display()))?;
+    folder::check_free(&args.output)?;
+    let mut plan = source::plan(args)?;
+    if let Some(hypothesis) = &args.hypothesis {
+        plan.hypothesis.clone_from(hypothesis);
+    }
+    plan.start().context("this plan cannot be asked")?;
     let key = assemble::store(global)?.signing_key()?;
     let leaves = Leaves::of(&plan)?;
     let commitment = Commitment::new(&leaves, assemble::now());
-    let folder = folder::make(&args.output)?;
+    let folder = &args.output;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     // The secret first: a commitment that nobody can open is worth nothing.
     Store::write_secret(&folder.join(SECRET_LEAVES), leaves.to_text().as_bytes())?;
     let mut file = WholeFile::create(&folder.join(COMMITMENT))?;
     file.write_all(&commitment.to_file(&key)?)?;
     file.finish()?;
+    source::used(args, &plan, commitment.root)?;
     let committed = Committed {
         bundle: folder.display().to_string(),
         test: plan.test,
@@ -48,17 +55,6 @@ pub fn run(global: &Global, args: &args::bundle::Commit) -> anyhow::Result<Exit>
         public_key: key.public(),
     };
     show(global, &committed)
-}
-
-fn read(args: &args::bundle::Commit) -> anyhow::Result<Plan> {
-    let path = args.plan.display();
-    let bytes = folder::optional(&args.plan)?.with_context(|| format!("there is no {path}"))?;
-    let mut plan: Plan =
-        serde_json::from_slice(&bytes).with_context(|| format!("{path} is not a plan"))?;
-    if let Some(hypothesis) = &args.hypothesis {
-        plan.hypothesis.clone_from(hypothesis);
-    }
-    Ok(plan)
 }
 
 fn show(global: &Global, committed: &Committed) -> anyhow::Result<Exit> {

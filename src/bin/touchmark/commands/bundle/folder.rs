@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use touchmark::fingerprint::bundle::{Files, Packed};
+use touchmark::store::Store;
+use zeroize::Zeroizing;
 
 pub const COMMITMENT: &str = "commitment.json";
 pub const LEAVES: &str = "leaves.jsonl";
@@ -84,15 +86,12 @@ impl Case {
 }
 
 /// The secret leaves of a folder.
-pub fn secret_leaves(folder: &Path) -> anyhow::Result<String> {
+pub fn secret_leaves(folder: &Path) -> anyhow::Result<Zeroizing<String>> {
     let path = folder.join(SECRET_LEAVES);
-    let bytes = optional(&path)?.with_context(|| {
-        format!(
-            "{} is missing: only who committed to this bundle can go on with it",
-            path.display()
-        )
-    })?;
-    String::from_utf8(bytes).with_context(|| format!("{} is not text", path.display()))
+    if !path.exists() {
+        bail!("{} is missing: only who committed to this bundle can go on with it", path.display());
+    }
+    Ok(Store::read_secret(&path)?)
 }
 
 /// A file's bytes, or none where there is no such file.
@@ -109,13 +108,12 @@ pub fn optional(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     fs::read(path).map(Some).with_context(failed)
 }
 
-/// A folder that is made here, and must not hold a bundle yet.
-pub fn make(folder: &Path) -> anyhow::Result<PathBuf> {
+/// A bundle is never written over another.
+pub fn check_free(folder: &Path) -> anyhow::Result<()> {
     if folder.join(COMMITMENT).exists() || folder.join(SECRET_LEAVES).exists() {
         bail!("{} holds a bundle already; choose another folder", folder.display());
     }
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    Ok(folder.to_owned())
+    Ok(())
 }
 
 fn bytes_of_hex(text: &str) -> anyhow::Result<Vec<u8>> {

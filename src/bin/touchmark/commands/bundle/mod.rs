@@ -4,6 +4,7 @@ mod commit;
 pub mod folder;
 mod pack;
 mod reveal;
+mod source;
 mod verify;
 
 use crate::args::{self, BundleAction, Global};

@@ -69,7 +69,7 @@ pub fn run(global: &Global, args: &Derive) -> anyhow::Result<Exit> {
         parameters: elements(&*copy),
     };
     write(&args.output.join("derived.json"), &serde_json::to_vec_pretty(&derived)?)?;
-    if args.json {
+    if global.json {
         output::json(&derived)?;
     } else {
         let how = derived.how.join(", ");

@@ -1,0 +1,143 @@
+//! The test as it runs.
+
+use serde_json::json;
+
+use super::learner::{Learner, chances};
+use super::{Probe, Rule, TEST};
+use crate::fingerprint::behaviour::protocol::PromptCounts;
+use crate::fingerprint::behaviour::{gated, rounded};
+use crate::fingerprint::{Basis, Finding, Null, ProbeError, Probing, Step};
+use crate::lm::Completion;
+use crate::stats::{EProcess, EValue, Family, LogP};
+
+/// The test as it runs.
+#[derive(Clone, Debug)]
+pub struct Session {
+    rule: Rule,
+    probes: Vec<Option<Probe>>,
+    asked: usize,
+    wealth: Vec<EProcess>,
+    /// After how many answers each member of the null was rejected.
+    rejected: Vec<Option<usize>>,
+    learner: Learner,
+    counts: PromptCounts,
+}
+
+impl Session {
+    /// A test that asks its probes in their order, until every member of the null is rejected or none is left.
+    ///
+    /// # Errors
+    /// [`ProbeError::Invalid`] for a rule without nulls, numbers outside their ranges, or a probe that does not fit the rule.
+    pub fn new(rule: Rule, probes: Vec<Option<Probe>>) -> Result<Self, ProbeError> {
+        let invalid = |what: &str, got: String, wanted: &str| {
+            Err(ProbeError::Invalid { what: what.to_owned(), got, wanted: wanted.to_owned() })
+        };
+        if !(rule.alpha > 0.0 && rule.alpha < 1.0) {
+            return invalid("alpha", rule.alpha.to_string(), "it must be above 0 and below 1");
+        }
+        if !(rule.lambda > 0.0 && rule.lambda < 1.0) {
+            return invalid("lambda", rule.lambda.to_string(), "it must be above 0 and below 1");
+        }
+        if rule.nulls.is_empty() {
+            return invalid("number of nulls", "0".to_owned(), "at least one is needed");
+        }
+        let known = probes.iter().enumerate().filter_map(|(at, probe)| Some((at, probe.as_ref()?)));
+        known.into_iter().try_for_each(|(at, probe)| probe.check(at, &rule))?;
+        Ok(Self {
+            wealth: vec![EProcess::new(); rule.nulls.len()],
+            rejected: vec![None; rule.nulls.len()],
+            rule,
+            probes,
+            asked: 0,
+            learner: Learner::default(),
+            counts: PromptCounts::default(),
+        })
+    }
+
+    /// The probe that is due, if the rule wants one.
+    fn due(&self) -> Result<Option<&Probe>, ProbeError> {
+        if self.rejected.iter().all(Option::is_some) {
+            return Ok(None);
+        }
+        match self.probes.get(self.asked) {
+            None => Ok(None),
+            Some(None) => Err(ProbeError::Hidden { probe: self.asked }),
+            Some(Some(probe)) => Ok(Some(probe)),
+        }
+    }
+
+    /// 1/α, as a logarithm.
+    fn bar(&self) -> f64 {
+        -self.rule.alpha.ln()
+    }
+
+    /// The p-value of the composite null: the largest of its members'.
+    fn p(&self) -> LogP {
+        self.wealth.iter().map(EProcess::p_bound).max().unwrap_or(LogP::ONE)
+    }
+}
+
+/// One bet: λ of the wealth on the order of the two answers, by the guesses q and p.
+pub(super) fn factor(lambda: f64, q: &[f64], p: &[f64], reference: usize, suspect: usize) -> f64 {
+    let (as_is, swapped) = (q[suspect] * p[reference], q[reference] * p[suspect]);
+    (1.0 - lambda) + lambda * 2.0 * as_is / (as_is + swapped)
+}
+
+impl Probing for Session {
+    fn next(&self) -> Result<Option<Step>, ProbeError> {
+        let step = |probe: &Probe| Step { probe: self.asked, request: probe.request.clone() };
+        Ok(self.due()?.map(step))
+    }
+
+    fn observe(&mut self, answer: &Completion) -> Result<(), ProbeError> {
+        let probe = self.due()?.ok_or(ProbeError::Ended)?.clone();
+        let suspect = probe.place(&answer.text);
+        self.counts.push(probe.prompt_tokens, answer.prompt_tokens);
+        self.asked += 1;
+        let enrolled = probe.nulls.first().map(|member| chances(&member.ppm)).unwrap_or_default();
+        let guesses = self.learner.guesses(&probe, &enrolled);
+        let mixture = self.learner.mixture(&guesses);
+        let bar = self.bar();
+        for (at, member) in probe.nulls.iter().enumerate() {
+            let reference = probe.place(&member.answer);
+            let f = factor(self.rule.lambda, &mixture, &chances(&member.ppm), reference, suspect);
+            // Guesses are above 0, so that the factor is a number.
+            let value = EValue::from_ln(f.ln()).unwrap_or(EValue::ONE);
+            self.wealth[at].push(value);
+            if -self.wealth[at].p_bound().ln() >= bar {
+                self.rejected[at].get_or_insert(self.asked);
+            }
+        }
+        self.learner.learn(probe.cell, &guesses, suspect);
+        Ok(())
+    }
+
+    fn finding(&self) -> Finding {
+        let text = "the suspect is the reference under the enrolled protocol, or under one of those in the composite null; \
+                    averaged over both models' sampling";
+        let finding = Finding::new(TEST, Null::Sampling, text).judged(
+            rounded(self.p()),
+            Basis::Exact,
+            &Family::one(),
+            self.rule.alpha,
+        );
+        let members = self.rule.nulls.iter().zip(&self.wealth).zip(&self.rejected);
+        let members = members.map(|((name, wealth), rejected)| {
+            json!({ "null": name, "log10_p": rounded(wealth.p_bound()).log10(), "rejected_after": rejected })
+        });
+        let mut finding = finding
+            .with("members", members.collect::<Vec<_>>())
+            .with("queries_to_reject_the_enrolled_protocol", self.rejected[0])
+            .with("alternatives", &self.rule.alternatives);
+        finding.n = self.asked as u64;
+        if self.asked < self.probes.len() && self.rejected.iter().any(Option::is_none) {
+            finding = finding.warn(format!(
+                "The test was ended after {} of {} queries.",
+                self.asked,
+                self.probes.len()
+            ));
+        }
+        let enrolled = self.rejected[0].is_some();
+        gated(finding, enrolled, self.counts.verdict(), self.rule.protocol_assumed)
+    }
+}
