@@ -12,6 +12,7 @@ fn ours(name: &str) -> String {
 }
 
 /// A model of the line-up, where the environment names their folder.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn lineup(name: &str) -> Option<String> {
     let Some(folder) = std::env::var_os("TOUCHMARK_MODELS") else {
         eprintln!("skipped: TOUCHMARK_MODELS does not name a folder with {name}");

@@ -104,11 +104,12 @@ fn joined<S>(running: std::thread::ScopedJoinHandle<'_, S>) -> S {
 pub(super) fn product(a: &Matrix, b: &Matrix, threads: usize) -> Matrix {
     let columns = b.rows();
     let (a, b) = (Packed::new(&[a]), Packed::new(&[b]));
-    let sections = [0..a.features.min(b.features)];
+    let all = 0..a.features.min(b.features);
+    let sections = std::array::from_ref(&all);
     let parts = tiles(
         &a,
         &b,
-        &sections,
+        sections,
         threads,
         |rows| (rows.start, Matrix::zeros(rows.len(), columns)),
         |(start, out), row, column, [tile]| {

@@ -30,6 +30,15 @@ pub struct Compare {
     /// A and B are known to be independent: add them to this panel, which is made where it does not exist
     #[arg(long, value_name = "FILE.json", conflicts_with = "panel")]
     pub record: Option<PathBuf>,
+    /// Say too how a RELATED suspect was made: quantised, pruned, tuned, merged. Reads every tensor once more
+    #[arg(long)]
+    pub how: bool,
+    /// A model that the suspect may be a merge with; may be given often
+    #[arg(long, value_name = "MODEL", requires = "how")]
+    pub candidate: Vec<PathBuf>,
+    /// Hold hashes and sign sketches of all tensors against each other too. Reads every tensor twice more
+    #[arg(long)]
+    pub sketches: bool,
     /// Exit with code 1 when the suspect is RELATED
     #[arg(long, value_enum, value_name = "VERDICT")]
     pub fail_on: Option<FailOnRelated>,

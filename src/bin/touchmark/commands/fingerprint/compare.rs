@@ -4,8 +4,12 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use touchmark::fingerprint::weights::{Comparison, Panel, PanelPair, Settings, compare};
+use touchmark::fingerprint::weights::{
+    Candidate, Comparison, Panel, PanelPair, Roles, Settings, SketchComparison, Sketches, compare,
+    how_made,
+};
 use touchmark::fingerprint::{Basis, Finding, Verdict};
+use touchmark::lm::TensorSource;
 
 use crate::args::{Global, fingerprint::Compare};
 use crate::models;
@@ -30,8 +34,14 @@ pub fn run(global: &Global, args: &Compare) -> anyhow::Result<Exit> {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
     };
-    let comparison = compare(&*ours, &*theirs, &settings, &told)?;
+    let mut comparison = compare(&*ours, &*theirs, &settings, &told)?;
     bar.finish_and_clear();
+    if args.how {
+        add_how(global, args, &*ours, &*theirs, &mut comparison)?;
+    }
+    if args.sketches {
+        comparison.sketches = Some(sketched(&*ours, &*theirs, settings.threads)?);
+    }
     if let Some(path) = &args.record {
         record(path, &comparison)?;
     }
@@ -42,6 +52,43 @@ pub fn run(global: &Global, args: &Compare) -> anyhow::Result<Exit> {
     }
     let gate = args.fail_on.is_some() && comparison.verdict == Verdict::Related;
     Ok(if gate { Exit::Gate } else { Exit::Done })
+}
+
+/// How the suspect was made, where it is RELATED in a frame that shows it.
+fn add_how(
+    global: &Global,
+    args: &Compare,
+    ours: &dyn TensorSource,
+    theirs: &dyn TensorSource,
+    comparison: &mut Comparison,
+) -> anyhow::Result<()> {
+    let others: Vec<_> = args
+        .candidate
+        .iter()
+        .map(|name| models::tensors(global, name))
+        .collect::<anyhow::Result<_>>()?;
+    let candidates: Vec<Candidate<'_>> =
+        others.iter().map(|(name, source)| (name.clone(), &**source)).collect();
+    let threads = global.threads.unwrap_or_else(touchmark::engine::threads).max(1);
+    comparison.forensics = how_made(ours, theirs, &candidates, comparison, threads)?;
+    if comparison.forensics.is_none() {
+        comparison.warnings.push(
+            "How the suspect was made is only said of copies that row-argmax or matched-signs finds."
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// Tensors of one role held against each other, whatever they are called.
+fn sketched(
+    ours: &dyn TensorSource,
+    theirs: &dyn TensorSource,
+    threads: usize,
+) -> anyhow::Result<SketchComparison> {
+    let (a, b) = (Roles::of("reference", ours)?, Roles::of("suspect", theirs)?);
+    let (one, other) = (Sketches::of(ours, threads)?, Sketches::of(theirs, threads)?);
+    Ok(one.compare(&other, |name| a.name_in(&b, name)))
 }
 
 fn read_panel(path: &Path) -> anyhow::Result<Panel> {
@@ -97,6 +144,19 @@ fn write(out: &mut impl Write, comparison: &Comparison) -> io::Result<()> {
     writeln!(out, "  {:24} {:12} {:>12}  statistic", "test", "verdict", "log10 p")?;
     for finding in &comparison.findings {
         row(out, finding)?;
+    }
+    if let Some(forensics) = &comparison.forensics {
+        writeln!(out, "\n  how it was made: a description, not evidence")?;
+        for reading in &forensics.readings {
+            writeln!(out, "    {}", reading.words)?;
+        }
+    }
+    if let Some(sketches) = &comparison.sketches {
+        writeln!(
+            out,
+            "\n  {} of {} tensors hold the same numbers, {} the same bytes",
+            sketches.same_values, sketches.tensors_reference, sketches.same_bytes
+        )?;
     }
     for warning in &comparison.warnings {
         writeln!(out, "  note: {warning}")?;
