@@ -16,7 +16,7 @@ fn text(chance: &mut Chance, bias: f64) -> String {
 }
 
 fn finding(chance: &mut Chance, nulls: &[f64], suspect: f64, permutations: u32) -> Finding {
-    let probe = |at: u32| Probe {
+    let mut probe = |at: u32| Probe {
         cell: at % 5,
         request: Protocol::plain(Form::Text).request("p", 6, None),
         prompt_tokens: Some(3),

@@ -22,7 +22,7 @@ fn finding(
     tolerance: f64,
     permutations: u32,
 ) -> Finding {
-    let probe = |at: u32| Probe {
+    let mut probe = |at: u32| Probe {
         cell: at % 3,
         request: Protocol::plain(Form::Text).request("x", 1, Some(3)),
         prompt_tokens: None,

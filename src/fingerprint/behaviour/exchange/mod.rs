@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::fingerprint::ProbeError;
 use crate::lm::Request;
 
+pub(super) use learner::chances;
 pub use session::Session;
 
 /// The test's name.
