@@ -107,6 +107,12 @@ impl<'a> Blocks<'a> {
         Ok(blocks)
     }
 
+    /// Whole blocks as one row, whatever their scales are.
+    pub(super) fn row(dtype: GgmlType, bytes: &'a [u8]) -> Self {
+        let inputs = bytes.len() / dtype.block_bytes() * dtype.block_len();
+        Self { dtype, outputs: 1, inputs, bytes: bytes.into() }
+    }
+
     fn check_finite(&self, name: &str) -> Result<(), EngineError> {
         let places = float_places(self.dtype);
         for (index, block) in self.bytes.chunks_exact(self.dtype.block_bytes()).enumerate() {

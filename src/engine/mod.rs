@@ -43,7 +43,10 @@ mod quantised;
 mod sequences;
 mod slab;
 mod source;
+pub mod tensors;
 mod threads;
+#[cfg(feature = "train")]
+pub mod train;
 mod weights;
 
 use std::path::PathBuf;
@@ -86,6 +89,14 @@ pub enum EngineError {
     NoWeights {
         /// The directory.
         dir: PathBuf,
+    },
+    /// A folder with several models.
+    #[error("{} has {count} GGUF files that are not parts of one model; name one of them", dir.display())]
+    SeveralModels {
+        /// The directory.
+        dir: PathBuf,
+        /// How many files there are.
+        count: usize,
     },
     /// The only weights are a Python pickle, which can run code when it is read.
     #[error(
@@ -153,6 +164,14 @@ pub enum EngineError {
         /// Its length.
         found: u64,
     },
+    /// A file that is small in every model, and is not.
+    #[error("{} has more than {limit} bytes, which no such file needs; it is damaged, download it again", path.display())]
+    FileSize {
+        /// The file.
+        path: PathBuf,
+        /// The most that is read.
+        limit: u64,
+    },
     /// An index names a shard that is no file beside it.
     #[error("{} names the shard \"{shard}\", which is not a .safetensors file beside it; download the model again", index.display())]
     ShardName {
@@ -172,8 +191,8 @@ pub enum EngineError {
         /// Where it leads.
         target: PathBuf,
     },
-    /// Two shards hold a tensor of one name.
-    #[error("tensor {tensor} is in two shards; download the model again")]
+    /// A file names a tensor twice, or two shards hold one of the same name.
+    #[error("tensor {tensor} is there twice; download the model again")]
     DuplicateTensor {
         /// The tensor.
         tensor: String,

@@ -17,6 +17,7 @@ pub mod behaviour;
 pub mod bundle;
 pub mod derive;
 mod finding;
+pub mod lineup;
 pub mod planted;
 mod probing;
 pub mod weights;

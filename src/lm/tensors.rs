@@ -14,14 +14,24 @@ pub struct TensorInfo {
 }
 
 impl TensorInfo {
-    /// Length of the first axis; 1 for a scalar.
+    /// Length of the first axis; 1 for a scalar, 0 if any axis has length 0.
     pub fn rows(&self) -> usize {
-        self.shape.first().copied().unwrap_or(1)
+        if self.shape.contains(&0) { 0 } else { self.shape.first().copied().unwrap_or(1) }
     }
 
     /// Numbers in a row: the product of the other axes.
     pub fn columns(&self) -> usize {
-        self.shape.iter().skip(1).product()
+        self.shape.iter().skip(1).fold(1, |product, &axis| product.saturating_mul(axis))
+    }
+
+    /// Numbers in the tensor.
+    pub fn len(&self) -> usize {
+        self.rows().saturating_mul(self.columns())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows() == 0
     }
 }
 
@@ -77,6 +87,14 @@ pub enum TensorError {
         name: String,
         /// Its format.
         dtype: String,
+    },
+    /// Not enough memory.
+    #[error("no memory for {bytes} bytes of tensor \"{name}\"; ask for fewer rows")]
+    Memory {
+        /// The tensor.
+        name: String,
+        /// What was asked for.
+        bytes: usize,
     },
     /// The file failed.
     #[error("tensor \"{name}\" cannot be read")]

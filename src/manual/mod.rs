@@ -14,19 +14,26 @@
 //! - [`serving`]: the server: policies, roles, keys in turn, how it is run
 //! - [`cluster`]: the detector in SQL, on one machine and on many
 //! - [`receipts`]: what is recorded of answers, and which answer a text came from
+//! - [`planting`]: questions and answers planted in a model, to recognise its copies by
 //! - [`public_detection`]: what a server tells the public of texts, and what can be learned from it
+//! - [`fingerprint`]: whether a model is a copy of another, and how sure that is
+//! - [`weights`]: whether a model is a copy, by its weights
+//! - [`bundles`]: evidence that others can check
 //! - [`threat_model`]: what a mark can and cannot prove
 //! - [`formats`]: the PRF's bytes, profiles, key files, rows
 
+pub mod bundles;
 pub mod cluster;
 pub mod corpora;
 pub mod defaults;
 pub mod engines;
+pub mod fingerprint;
 pub mod formats;
 pub mod many_keys;
 pub mod models;
 pub mod payloads;
 pub mod performance;
+pub mod planting;
 pub mod public_detection;
 pub mod receipts;
 pub mod reports;
@@ -35,3 +42,4 @@ pub mod schemes;
 pub mod serving;
 pub mod statistics;
 pub mod threat_model;
+pub mod weights;

@@ -13,6 +13,7 @@
 //! | most frequent colours, summed over digits | maxima of multinomials | [`maximal_counts_sf_ge`] |
 //! | a new member of a normal panel | Student's t | [`student_t_sf_ge`] |
 //! | weighted layers of fair bits | weighted binomials | [`WeightedBits`] |
+//! | units matched with their own labels | fixed points | [`fixed_points_sf_ge`] |
 //!
 //! This module imports nothing from the rest of the crate.
 
@@ -21,6 +22,7 @@ mod combine;
 mod error;
 mod evalue;
 mod family;
+mod fixed_points;
 mod gamma;
 #[cfg(test)]
 mod golden;
@@ -45,6 +47,7 @@ pub use combine::{benjamini_hochberg, benjamini_yekutieli, bonferroni, holm};
 pub use error::StatsError;
 pub use evalue::{EProcess, EValue};
 pub use family::{Factor, Family};
+pub use fixed_points::fixed_points_sf_ge;
 pub use gamma::gamma_sf_ge;
 pub use hypergeometric::hypergeometric_sf_ge;
 pub use interval::{Interval, clopper_pearson, empirical_bernstein};

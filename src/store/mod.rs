@@ -13,12 +13,14 @@
 mod keyring;
 #[cfg(feature = "ledger")]
 pub mod ledger;
+mod signing;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 use jiff::Timestamp;
+use zeroize::Zeroizing;
 
 use crate::keys::{KeyError, KeyId};
 use crate::profile::{Profile, ProfileError};
@@ -162,6 +164,23 @@ impl Store {
     /// [`StoreError::Exists`] when there is one; [`StoreError::Io`].
     pub fn write_secret(to: &Path, content: &[u8]) -> Result<(), StoreError> {
         create(to, content, Access::Owner)
+    }
+
+    /// Writes a file that only its owner can read, over the one that may be there.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn replace_secret(to: &Path, content: &[u8]) -> Result<(), StoreError> {
+        replace(to, content, Access::Owner)
+    }
+
+    /// Reads a file that only its owner may read.
+    ///
+    /// # Errors
+    /// [`StoreError::Loose`] when others could; [`StoreError::Io`].
+    pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, StoreError> {
+        keyring::check_mode(path, 0o600)?;
+        read(path).map(Zeroizing::new)
     }
 
     fn profile_path(&self, id: &str) -> PathBuf {

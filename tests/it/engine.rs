@@ -4,11 +4,13 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::print_stdout)]
 
 mod broken;
+mod derived;
 mod device;
 mod families;
 mod gguf;
 mod parity;
 mod same_bits;
+mod tensors;
 mod tiny;
 
 use std::path::Path;

@@ -8,6 +8,8 @@
     reason = "in tests a panic is the failure report"
 )]
 
+#[cfg(all(feature = "cli", feature = "engine", feature = "endpoint", feature = "bundled"))]
+mod bundle;
 #[cfg(feature = "tokenizer")]
 mod calibration;
 #[cfg(feature = "tokenizer")]
@@ -18,6 +20,10 @@ mod cli;
 mod cli_calibrate;
 #[cfg(feature = "bundled")]
 mod cli_claim;
+#[cfg(feature = "bundled")]
+mod cli_compare;
+#[cfg(feature = "bundled")]
+mod cli_derive;
 #[cfg(feature = "bundled")]
 mod cli_identify;
 #[cfg(feature = "bundled")]
@@ -52,6 +58,8 @@ mod many_keys;
 mod near_matches;
 mod payload;
 mod peers;
+#[cfg(all(feature = "train", feature = "tokenizer"))]
+mod planted;
 #[cfg(all(feature = "engine", feature = "tokenizer"))]
 mod power;
 mod prf;

@@ -1,5 +1,6 @@
 //! What may be typed. Parsing does no work; `assemble` turns it into objects.
 
+pub mod bundle;
 #[cfg(feature = "engine")]
 pub mod fingerprint;
 #[cfg(feature = "cluster")]
@@ -19,6 +20,7 @@ use touchmark::keys::TenantName;
 use touchmark::profile::TokenizerPin;
 use touchmark::profile::import::Tool;
 
+pub use bundle::{Bundle, BundleAction};
 #[cfg(feature = "engine")]
 pub use fingerprint::{Fingerprint, FingerprintAction};
 #[cfg(feature = "cluster")]
@@ -156,6 +158,8 @@ pub enum Command {
     /// Say whether a model is a copy of another: from weights, planted answers or behaviour
     #[cfg(feature = "engine")]
     Fingerprint(Fingerprint),
+    /// Keep evidence so that others can check it: commit, verify, reveal
+    Bundle(Bundle),
     /// Look for marks in the tables of a query
     #[cfg(feature = "cluster")]
     Sql(Sql),
@@ -929,5 +933,18 @@ fn duration(text: &str) -> Result<std::time::Duration, String> {
     match number.checked_mul(milliseconds) {
         Some(0) | None => Err(bad()),
         Some(total) => Ok(std::time::Duration::from_millis(total)),
+    }
+}
+
+/// A time, or a day, which begins at midnight UTC.
+#[cfg(any(feature = "engine", feature = "ledger"))]
+fn time(text: &str) -> Result<jiff::Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let day: Result<jiff::civil::Date, _> = text.parse();
+    match day.and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC)) {
+        Ok(midnight) => Ok(midnight.timestamp()),
+        Err(_) => Err("write a day, 2026-01-31, or a time, 2026-01-31T12:00:00Z".to_owned()),
     }
 }

@@ -61,7 +61,7 @@ impl Weights<'_> {
 }
 
 /// A format's name as files have it: `BF16`, `Q4_0`, `Q4_K`.
-fn written(format: GgmlType) -> String {
+pub(in crate::engine) fn written(format: GgmlType) -> String {
     let name = format!("{format:?}").to_uppercase();
     name.strip_suffix('K').map_or_else(|| name.clone(), |number| format!("{number}_K"))
 }

@@ -5,12 +5,12 @@
 mod contents;
 pub(super) mod gguf;
 mod names;
-mod safetensors;
+pub(super) mod safetensors;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
@@ -21,14 +21,15 @@ use super::config::{Config, Family};
 use super::matrix::Weight;
 use crate::gguf::GgmlType;
 
+pub(super) use contents::written;
 pub use contents::{Contents, Format};
 use names::Naming;
 pub(super) use names::{Part, Role, gate_up_roles, qkv_roles};
 
 /// Tensors of a model, read one at a time: the peak is what has been taken so far plus one tensor.
 pub(super) struct Weights<'a> {
-    sources: Vec<Source<'a>>,
-    tensors: BTreeMap<String, Entry>,
+    pub(super) sources: Vec<Source<'a>>,
+    pub(super) tensors: BTreeMap<String, Entry>,
     taken: BTreeSet<String>,
     naming: Naming,
     /// Floats are rounded to this format; `None`: they stay as they are.
@@ -36,17 +37,17 @@ pub(super) struct Weights<'a> {
 }
 
 /// Where a tensor lies.
-struct Entry {
-    source: usize,
-    /// Its format, or the name of one that is not read.
-    format: Result<GgmlType, String>,
-    shape: Vec<usize>,
-    start: u64,
-    len: usize,
+pub(super) struct Entry {
+    pub(super) source: usize,
+    /// Its format, or the name of one that models are not run from.
+    pub(super) format: Result<GgmlType, String>,
+    pub(super) shape: Vec<usize>,
+    pub(super) start: u64,
+    pub(super) len: usize,
 }
 
 /// A file, or its bytes.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     name: String,
     reader: Reader<'a>,
 }
@@ -236,8 +237,8 @@ impl<'a> Weights<'a> {
 
 impl Source<'_> {
     /// `len` bytes from `start`, which the directory's check put inside the file.
-    fn read(&mut self, start: u64, len: usize) -> Result<Cow<'_, [u8]>, EngineError> {
-        match &mut self.reader {
+    fn read(&self, start: u64, len: usize) -> Result<Cow<'_, [u8]>, EngineError> {
+        match &self.reader {
             Reader::Bytes(bytes) => {
                 let range = start as usize..(start as usize).saturating_add(len);
                 let found = bytes.len() as u64;
@@ -249,16 +250,44 @@ impl Source<'_> {
                 Ok(bytes.into())
             }
             Reader::File(file) => {
-                let unreadable =
-                    |source| EngineError::Read { path: PathBuf::from(&self.name), source };
-                file.seek(SeekFrom::Start(start)).map_err(unreadable)?;
                 let mut bytes = reserved(len)?;
                 bytes.resize(len, 0);
-                file.read_exact(&mut bytes).map_err(unreadable)?;
+                let unreadable =
+                    |source| EngineError::Read { path: PathBuf::from(&self.name), source };
+                read_at(file, start, &mut bytes).map_err(unreadable)?;
                 Ok(bytes.into())
             }
         }
     }
+
+    /// Fills `out` with the bytes from `start` on. Several threads may do so at once.
+    pub(super) fn fill(&self, start: u64, out: &mut [u8]) -> io::Result<()> {
+        match &self.reader {
+            Reader::File(file) => read_at(file, start, out),
+            Reader::Bytes(bytes) => {
+                let bytes = bytes.get(start as usize..).and_then(|rest| rest.get(..out.len()));
+                out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, start: u64, out: &mut [u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, out, start)
+}
+
+/// Here a read at a place moves the file's position, so that one thread reads at a time.
+#[cfg(not(unix))]
+fn read_at(mut file: &File, start: u64, out: &mut [u8]) -> io::Result<()> {
+    use std::io::{Read, Seek, SeekFrom};
+    use std::sync::{Mutex, PoisonError};
+
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    file.seek(SeekFrom::Start(start))?;
+    file.read_exact(out)
 }
 
 /// Opens a file of a model's folder. A link may lead to another file of the folder, and in a hub's cache to the blobs

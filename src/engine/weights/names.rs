@@ -67,6 +67,12 @@ impl Part {
         Self { layer: None, role }
     }
 
+    /// The name that the transformers library gives its weight.
+    #[cfg(feature = "train")]
+    pub(in crate::engine) fn weight_name(self, config: &Config) -> String {
+        self.in_transformers(config, "weight")
+    }
+
     /// The tensor's name; `what` is "weight" or "bias".
     pub(super) fn name(self, naming: Naming, config: &Config, what: &str) -> String {
         match naming {

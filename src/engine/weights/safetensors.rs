@@ -1,10 +1,13 @@
 //! The directory of safetensors files.
 
-use std::collections::{BTreeSet, HashMap};
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Component, Path};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
 
 use ::safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::{Entry, Naming, Reader, Source, Weights, open, reserved};
 use crate::engine::EngineError;
@@ -46,8 +49,20 @@ impl<'a> Weights<'a> {
         }
     }
 
-    fn add_safetensors(&mut self, mut source: Source<'a>) -> Result<(), EngineError> {
-        let (data_start, metadata) = read_header(&mut source)?;
+    /// The tensors of several safetensors files.
+    pub(in crate::engine) fn from_files(paths: &[PathBuf]) -> Result<Self, EngineError> {
+        let mut weights = Self::new(Naming::Transformers);
+        for path in paths {
+            let file = File::open(path)
+                .map_err(|source| EngineError::Read { path: path.clone(), source })?;
+            let name = path.display().to_string();
+            weights.add_safetensors(Source { name, reader: Reader::File(file) })?;
+        }
+        Ok(weights)
+    }
+
+    fn add_safetensors(&mut self, source: Source<'a>) -> Result<(), EngineError> {
+        let (data_start, metadata) = read_header(&source)?;
         let index = self.sources.len();
         let entry = |(name, info): (String, &TensorInfo)| {
             let (start, end) = info.data_offsets;
@@ -88,18 +103,11 @@ impl Source<'_> {
     }
 
     /// At most `len` bytes from `from`.
-    fn prefix(&mut self, from: u64, len: usize) -> Result<Vec<u8>, EngineError> {
+    fn prefix(&self, from: u64, len: usize) -> Result<Vec<u8>, EngineError> {
         let mut prefix = reserved(len)?;
-        let read = match &mut self.reader {
-            Reader::Bytes(bytes) => {
-                prefix.extend(bytes.iter().skip(from as usize).take(len));
-                Ok(prefix.len())
-            }
-            Reader::File(file) => file
-                .seek(SeekFrom::Start(from))
-                .and_then(|_| file.by_ref().take(len as u64).read_to_end(&mut prefix)),
-        };
-        read.map_err(|source| self.read_error(source))?;
+        let len = self.file_len()?.saturating_sub(from).min(len as u64);
+        prefix.resize(len as usize, 0);
+        self.fill(from, &mut prefix).map_err(|source| self.read_error(source))?;
         Ok(prefix)
     }
 
@@ -110,7 +118,7 @@ impl Source<'_> {
 
 /// Where the data begins, and what the header says. The header's length is checked against the file before memory is
 /// taken for it; `Metadata` checks that the tensors tile the data without gap or overlap and match their shapes.
-fn read_header(source: &mut Source<'_>) -> Result<(u64, Metadata), EngineError> {
+fn read_header(source: &Source<'_>) -> Result<(u64, Metadata), EngineError> {
     let (file, file_len) = (source.name.clone(), source.file_len()?);
     let field = source.prefix(0, LENGTH_BYTES as usize)?;
     let field: [u8; 8] = field.try_into().map_err(|_| EngineError::FileLength {
@@ -123,8 +131,12 @@ fn read_header(source: &mut Source<'_>) -> Result<(u64, Metadata), EngineError> 
         return Err(EngineError::HeaderLength { file, header_len, file_len });
     }
     let header = source.prefix(LENGTH_BYTES, header_len as usize)?;
-    let metadata: Metadata = serde_json::from_slice(&header)
-        .map_err(|source| EngineError::Header { file: file.clone(), source })?;
+    let damaged = |source| EngineError::Header { file: file.clone(), source };
+    let Names(twice) = serde_json::from_slice(&header).map_err(damaged)?;
+    if let Some(tensor) = twice {
+        return Err(EngineError::DuplicateTensor { tensor });
+    }
+    let metadata: Metadata = serde_json::from_slice(&header).map_err(damaged)?;
     let data_start = LENGTH_BYTES + header_len;
     let data_len = metadata.tensors().values().map(|info| info.data_offsets.1).max().unwrap_or(0);
     let expected = data_start.saturating_add(data_len as u64);
@@ -139,8 +151,7 @@ fn read_index(path: &Path) -> Result<HashMap<String, String>, EngineError> {
     struct Index {
         weight_map: HashMap<String, String>,
     }
-    let bytes = std::fs::read(path)
-        .map_err(|source| EngineError::Read { path: path.to_owned(), source })?;
+    let bytes = read_limited(path, MAX_HEADER_BYTES)?;
     let index: Index = serde_json::from_slice(&bytes)
         .map_err(|source| EngineError::Header { file: path.display().to_string(), source })?;
     // A shard is a file of this directory, never a way out of it.
@@ -155,7 +166,49 @@ fn read_index(path: &Path) -> Result<HashMap<String, String>, EngineError> {
     }
 }
 
-fn no_weights(dir: &Path) -> EngineError {
+/// The first name of a header that stands there twice; `Metadata` would keep the last entry and say nothing.
+struct Names(Option<String>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Seen;
+
+        impl<'de> Visitor<'de> for Seen {
+            type Value = Names;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("tensors by name")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
+                let (mut seen, mut twice) = (HashSet::new(), None);
+                while let Some((name, IgnoredAny)) = map.next_entry::<String, _>()? {
+                    if seen.contains(&name) {
+                        twice.get_or_insert(name);
+                    } else {
+                        seen.insert(name);
+                    }
+                }
+                Ok(Names(twice))
+            }
+        }
+        deserializer.deserialize_map(Seen)
+    }
+}
+
+/// A small file's bytes; a longer file is refused before memory is taken for it.
+pub(in crate::engine) fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, EngineError> {
+    let unreadable = |source| EngineError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > limit {
+        return Err(EngineError::FileSize { path: path.to_owned(), limit });
+    }
+    Ok(bytes)
+}
+
+pub(in crate::engine) fn no_weights(dir: &Path) -> EngineError {
     let pickle = ["pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth"]
         .into_iter()
         .map(|name| dir.join(name))

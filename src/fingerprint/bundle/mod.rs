@@ -33,6 +33,6 @@ pub use commitment::Commitment;
 pub use leaf::{Head, LeafError, Leaves};
 pub use outcome::{Ending, Outcome};
 pub use pack::{PackError, Packed};
-pub use plan::{Plan, PlanError};
+pub use plan::{Plan, PlanError, start};
 pub use replay::{ReplayError, Replayed, replay};
 pub use verify::{Check, Files, Verified, verify};

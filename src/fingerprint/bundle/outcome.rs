@@ -3,6 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::chain::file_digest;
+use super::commitment::Commitment;
+use super::replay::Replayed;
 use super::signed::Signed;
 use crate::fingerprint::Finding;
 use crate::provenance::{Digest, PublicKey, SecretKey, SignatureError};
@@ -51,6 +54,28 @@ impl Signed for Outcome {
 }
 
 impl Outcome {
+    /// Of a test that has come so far.
+    pub fn new(
+        commitment: &Commitment,
+        commitment_file: &[u8],
+        replayed: &Replayed,
+        ending: Ending,
+        time: Timestamp,
+    ) -> Self {
+        let (entries, link) = replayed.transcript.end();
+        Self {
+            schema: 1,
+            commitment: commitment.root,
+            commitment_file: file_digest(commitment_file),
+            entries,
+            link,
+            ending,
+            finding: replayed.session.finding(),
+            time,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
     /// The file, signed.
     ///
     /// # Errors

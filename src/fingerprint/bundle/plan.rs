@@ -4,8 +4,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::super::behaviour::{distance, drift, exchange, lineage};
-use super::super::{ProbeError, Probing};
+use crate::fingerprint::behaviour::{distance, drift, exchange, lineage};
+use crate::fingerprint::planted;
+use crate::fingerprint::{ProbeError, Probing};
 
 /// A test before it is committed to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,6 +69,9 @@ pub fn start<'a>(
     probes: impl Iterator<Item = Option<&'a Value>>,
 ) -> Result<Box<dyn Probing>, PlanError> {
     match test {
+        planted::TEST => {
+            Ok(Box::new(planted::Session::new(read("the rule", rule)?, all(probes)?)?))
+        }
         #[cfg(test)]
         super::tests::TEST => {
             Ok(Box::new(super::tests::Echo::new(read("the rule", rule)?, all(probes)?)))

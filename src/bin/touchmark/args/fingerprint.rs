@@ -12,7 +12,7 @@ mod probe;
 pub use asking::Asking;
 pub use check_plant::CheckPlant;
 pub use compare::Compare;
-pub use derive::Derive;
+pub use derive::{CopyDtype, Derive};
 pub use enroll::Enroll;
 pub use lineup::Lineup;
 pub use plant::Plant;

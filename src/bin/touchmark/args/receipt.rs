@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use jiff::{Timestamp, civil, tz::TimeZone};
+use jiff::Timestamp;
 use touchmark::provenance::PublicKey;
 
 #[derive(Args)]
@@ -31,7 +31,7 @@ pub enum ReceiptAction {
     /// Write the public part of all receipts as JSON lines
     Export {
         /// Only answers from this time on
-        #[arg(long, value_name = "TIME", value_parser = time)]
+        #[arg(long, value_name = "TIME", value_parser = super::time)]
         since: Option<Timestamp>,
         /// Write here [default: standard output]
         #[arg(short, long, value_name = "FILE")]
@@ -55,7 +55,7 @@ pub enum ReceiptAction {
     /// List receipts, newest first
     List {
         /// Only answers from this time on
-        #[arg(long, value_name = "TIME", value_parser = time)]
+        #[arg(long, value_name = "TIME", value_parser = super::time)]
         since: Option<Timestamp>,
         /// Only answers to this account
         #[arg(long, value_name = "NAME")]
@@ -79,7 +79,7 @@ pub enum ReceiptAction {
     /// Delete the oldest receipts; a signed statement says where the chain begins then
     Prune {
         /// Receipts from before this time: 2026-01-31, or 2026-01-31T12:00:00Z
-        #[arg(long, value_name = "TIME", value_parser = time)]
+        #[arg(long, value_name = "TIME", value_parser = super::time)]
         before: Timestamp,
     },
     /// Sign where the ledger ends; kept elsewhere, it shows later that the end was not cut off
@@ -110,16 +110,4 @@ pub struct ReceiptVerify {
     /// File with the prompt to check against the disclosed receipt
     #[arg(long, value_name = "FILE", requires = "disclosure")]
     pub prompt: Option<PathBuf>,
-}
-
-/// A time, or a day, which begins at midnight UTC.
-fn time(text: &str) -> Result<Timestamp, String> {
-    if let Ok(time) = text.parse() {
-        return Ok(time);
-    }
-    let day: Result<civil::Date, _> = text.parse();
-    match day.and_then(|day| day.to_zoned(TimeZone::UTC)) {
-        Ok(midnight) => Ok(midnight.timestamp()),
-        Err(_) => Err("write a day, 2026-01-31, or a time, 2026-01-31T12:00:00Z".to_owned()),
-    }
 }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "serve")]
 pub mod api_key;
+pub mod bundle;
 #[cfg(bundled_models)]
 pub mod bundled;
 pub mod calibrate;
@@ -18,6 +19,7 @@ pub mod doctor;
 pub mod entropies;
 #[cfg(feature = "engine")]
 pub mod fingerprint;
+pub mod fingerprint_finding;
 pub mod finish;
 #[cfg(feature = "engine")]
 pub mod generate;

@@ -152,7 +152,7 @@ pub fn source(files: &Files, chat: bool) -> anyhow::Result<Source<'_>> {
 }
 
 #[cfg(bundled_models)]
-fn bundled(chat: bool) -> anyhow::Result<Source<'static>> {
+pub(super) fn bundled(chat: bool) -> anyhow::Result<Source<'static>> {
     use crate::commands::bundled;
 
     let safetensors = if chat { bundled::CHAT_WEIGHTS } else { bundled::WEIGHTS };
@@ -160,6 +160,6 @@ fn bundled(chat: bool) -> anyhow::Result<Source<'static>> {
 }
 
 #[cfg(not(bundled_models))]
-fn bundled(_: bool) -> anyhow::Result<Source<'static>> {
+pub(super) fn bundled(_: bool) -> anyhow::Result<Source<'static>> {
     anyhow::bail!("{}", super::NO_BUNDLED)
 }

@@ -15,6 +15,8 @@ mod hub;
 #[cfg(feature = "engine")]
 mod load;
 #[cfg(feature = "engine")]
+mod tensors;
+#[cfg(feature = "engine")]
 mod text;
 mod tokenizers;
 
@@ -24,6 +26,8 @@ pub use completer::{Local, open};
 pub use hub::settings as hub_settings;
 #[cfg(feature = "engine")]
 pub use load::{Loading, Model, Templates, load, source, weights_hash};
+#[cfg(feature = "engine")]
+pub use tensors::tensors;
 #[cfg(feature = "engine")]
 pub use text::{Text, check_fits, text};
 pub use tokenizers::{

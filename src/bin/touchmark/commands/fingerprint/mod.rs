@@ -6,7 +6,9 @@ mod derive;
 mod enroll;
 mod lineup;
 mod plant;
+pub mod planting;
 mod probe;
+mod run;
 
 use crate::args::{Fingerprint, FingerprintAction, Global};
 use crate::output::Exit;
