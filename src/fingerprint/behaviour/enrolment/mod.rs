@@ -93,7 +93,9 @@ pub struct Cell {
     pub symbols: Vec<String>,
     /// Of each null, its chances in parts of a million.
     pub nulls: Vec<Vec<u32>>,
-    /// Of each alternative, the same.
+    /// Of each null, what its chances cannot exceed, where they follow from log-probabilities; of the first and where they do not, none.
+    pub ceilings: Vec<Vec<u32>>,
+    /// Of each alternative, the same as of the nulls.
     pub alternatives: Vec<Vec<u32>>,
     /// Fresh answers: of each null, as many as the order asks the prompt.
     pub fresh: Vec<Vec<String>>,

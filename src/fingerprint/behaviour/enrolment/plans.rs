@@ -109,14 +109,16 @@ impl Enrolment {
             let answers = cell.fresh.iter().map(answer).collect::<Option<Vec<_>>>();
             let answers = answers.ok_or_else(|| self.missing("fresh answers"))?;
             used[at] += 1;
-            let member =
-                |(answer, ppm): (String, &Vec<u32>)| exchange::Member { answer, ppm: ppm.clone() };
+            let ceilings = cell.ceilings.iter().cloned().chain(std::iter::repeat(Vec::new()));
+            let member = |((answer, ppm), ceilings): ((String, &Vec<u32>), Vec<u32>)| {
+                exchange::Member { answer, ppm: ppm.clone(), ceilings }
+            };
             probes.push(exchange::Probe {
                 cell: *place,
                 request: first.protocol.request(&cell.prompt, 1, None),
                 prompt_tokens: cell.prompt_tokens,
                 symbols: cell.symbols.clone(),
-                nulls: answers.into_iter().zip(&cell.nulls).map(member).collect(),
+                nulls: answers.into_iter().zip(&cell.nulls).zip(ceilings).map(member).collect(),
                 alternatives: cell.alternatives.clone(),
             });
         }

@@ -10,23 +10,19 @@ pub fn plain() -> Vec<String> {
     PLAIN.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
-/// Prompts that nobody has written before: words in no order, and letters that make no words.
+/// Prompts that nobody has written before: letters that make no words.
 ///
-/// No text teaches a model how to go on with them, so that independent models differ more there than on sense: measured on two
-/// models of one architecture and corpus, the divergence of the next token was 0.57 nats after sentences, 1.0 after words in
-/// no order and 1.6 after letters.
+/// No text teaches a model how to go on with them, so that independent models differ more there than after sense. Measured on two
+/// models of one architecture, corpus and tokenizer (other seed), the divergence of the next token was 0.57 nats after sentences,
+/// 1.0 after words in no order and 1.6 after letters, and they agreed greedily on 52 %, 50 % and 20 % of prompts, while a
+/// chat tune agreed with its base on 69 %, 74 % and 57 %.
 pub fn odd(count: usize, seed: u64) -> Vec<String> {
-    let plain = plain();
-    let words: Vec<&str> = plain.iter().flat_map(|line| line.split_whitespace()).collect();
     let mut chance = Chance::new(seed, "odd prompts");
-    let mut prompt = |letters: bool| {
+    let mut prompt = || {
         let length = 3 + chance.below(4);
-        let word = |chance: &mut Chance| {
-            if letters { nonsense(chance) } else { words[chance.below(words.len())].to_owned() }
-        };
-        (0..length).map(|_| word(&mut chance)).collect::<Vec<_>>().join(" ")
+        (0..length).map(|_| nonsense(&mut chance)).collect::<Vec<_>>().join(" ")
     };
-    (0..count).map(|at| prompt(at % 2 == 0)).collect()
+    (0..count).map(|_| prompt()).collect()
 }
 
 /// Two to six letters.

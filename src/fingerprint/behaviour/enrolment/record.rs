@@ -40,6 +40,10 @@ pub struct Settings {
     pub samplings: Vec<(f64, f64)>,
     /// Prompts to choose from.
     pub prompts: Vec<String>,
+    /// Prompts of answers of several tokens and of log-probabilities.
+    pub long_prompts: Vec<String>,
+    /// Most queries of lineage.
+    pub lineage_queries: usize,
     /// Names of the alternatives.
     pub alternatives: Vec<String>,
     /// Most queries of a test.
@@ -68,6 +72,8 @@ impl Settings {
             protocol,
             systems: Vec::new(),
             samplings,
+            long_prompts: prompts.clone(),
+            lineage_queries: 200,
             prompts,
             alternatives: Vec::new(),
             queries: 200,
@@ -151,24 +157,33 @@ pub fn record<E: From<RecordError>>(
     Ok(())
 }
 
-/// Chances of a model's first token after a prompt, and the tokens of the prompt.
+/// What is known of a model's first token after a prompt.
+struct Known {
+    table: Table,
+    /// From log-probabilities, not from answers.
+    exact: bool,
+    prompt_tokens: Option<u64>,
+}
+
+/// Asks for chances of a model's first token after a prompt.
 fn table<E>(
     settings: &Settings,
     protocol: &Protocol,
     model: usize,
     prompt: &str,
     ask: &mut Ask<'_, E>,
-) -> Result<(Table, Option<u64>), E> {
+) -> Result<Known, E> {
     let request = protocol.request(prompt, 1, Some(settings.top));
     let first = ask(Asked { model, request: &request, repeat: 0 })?;
     if let Some(table) = Table::from_logprobs(&first) {
-        return Ok((table, first.prompt_tokens));
+        return Ok(Known { table, exact: true, prompt_tokens: first.prompt_tokens });
     }
     let request = protocol.request(prompt, 1, None);
     let answers: Result<Vec<_>, E> = (0..settings.training)
         .map(|repeat| Ok(ask(Asked { model, request: &request, repeat })?.text))
         .collect();
-    Ok((Table::from_answers(&answers?), first.prompt_tokens))
+    let table = Table::from_answers(&answers?);
+    Ok(Known { table, exact: false, prompt_tokens: first.prompt_tokens })
 }
 
 /// What is known of one prompt before it is chosen.
@@ -227,29 +242,32 @@ fn candidates<E>(
     let mut mean = Table::default();
     let part = 1.0 / settings.prompts.len() as f64;
     for prompt in &settings.prompts {
-        let (base, prompt_tokens) = table(settings, &settings.protocol, 0, prompt, ask)?;
-        mean.add(&base, part);
+        let base = table(settings, &settings.protocol, 0, prompt, ask)?;
+        mean.add(&base.table, part);
         let mut others = Vec::new();
         for model in 1..=settings.alternatives.len() {
-            others.push(table(settings, &settings.protocol, model, prompt, ask)?.0);
+            others.push(table(settings, &settings.protocol, model, prompt, ask)?.table);
         }
-        found.push((prompt, prompt_tokens, base, others));
+        found.push((prompt, base, others));
     }
     let mut candidates = Vec::new();
-    for (prompt, prompt_tokens, base, mut others) in found {
+    for (prompt, base, mut others) in found {
         others.push(mean.clone());
-        let symbols = base.likeliest(SYMBOLS);
+        let symbols = base.table.likeliest(SYMBOLS);
         let alternatives: Vec<_> = others.iter().map(|other| other.ppm(&symbols)).collect();
-        let mut members = Vec::new();
+        let (mut members, mut ceilings) = (Vec::new(), Vec::new());
         for null in nulls {
-            members.push(member(settings, null, &base, prompt, ask)?.ppm(&symbols));
+            let (table, ceiling) = member(settings, null, &base, &symbols, prompt, ask)?;
+            members.push(table.ppm(&symbols));
+            ceilings.push(ceiling);
         }
         let growths = alternatives.iter().map(|other| growth(&members[0], other)).collect();
         let cell = Cell {
             prompt: prompt.clone(),
-            prompt_tokens,
+            prompt_tokens: base.prompt_tokens,
             symbols,
             nulls: members,
+            ceilings,
             alternatives,
             fresh: Vec::new(),
         };
@@ -258,25 +276,32 @@ fn candidates<E>(
     Ok(candidates)
 }
 
-/// The chances of one member of the null.
+/// The chances of one member of the null, and what they cannot exceed, where that is known.
 fn member<E>(
     settings: &Settings,
     null: &NullProtocol,
-    base: &Table,
+    base: &Known,
+    symbols: &[String],
     prompt: &str,
     ask: &mut Ask<'_, E>,
-) -> Result<Table, E> {
+) -> Result<(Table, Vec<u32>), E> {
     let Protocol { temperature, .. } = settings.protocol;
     if null.protocol.system != settings.protocol.system {
-        return Ok(table(settings, &null.protocol, 0, prompt, ask)?.0);
+        return Ok((table(settings, &null.protocol, 0, prompt, ask)?.table, Vec::new()));
     }
     // Log-probabilities are told before temperature and truncation.
-    let factor = if null.protocol.temperature == temperature {
-        1.0
+    let (factor, top_p) = if base.exact {
+        (null.protocol.temperature, null.protocol.top_p)
     } else {
-        null.protocol.temperature / temperature
+        (null.protocol.temperature / temperature.max(1e-6), null.protocol.top_p)
     };
-    Ok(base.tempered(factor, null.protocol.top_p))
+    let enrolled = null.protocol == settings.protocol;
+    let ceilings = if base.exact && !enrolled {
+        base.table.ceilings(symbols, factor, top_p)
+    } else {
+        Vec::new()
+    };
+    Ok((base.table.tempered(factor, top_p), ceilings))
 }
 
 /// Greedy answers to the prompts, those that tell most first.
@@ -289,15 +314,20 @@ fn lineage<E: From<RecordError>>(settings: &Settings, ask: &mut Ask<'_, E>) -> R
     let protocol = Protocol { temperature: 0.0, top_p: 1.0, ..settings.protocol.clone() };
     let mut cells = Vec::new();
     for prompt in &settings.prompts {
-        let (table, prompt_tokens) = table(settings, &settings.protocol, 0, prompt, ask)?;
+        let known = table(settings, &settings.protocol, 0, prompt, ask)?;
         let request = protocol.request(prompt, MAX_TOKENS, None);
         let answer = ask(Asked { model: 0, request: &request, repeat: 0 })?.text;
         if first_word(&answer).is_empty() {
             continue;
         }
-        cells.push((telling(&table), GreedyCell { prompt: prompt.clone(), prompt_tokens, answer }));
+        let prompt_tokens = known.prompt_tokens;
+        cells.push((
+            telling(&known.table),
+            GreedyCell { prompt: prompt.clone(), prompt_tokens, answer },
+        ));
     }
     cells.sort_by(|a, b| b.0.total_cmp(&a.0));
+    cells.truncate(settings.lineage_queries);
     let cells = cells.into_iter().map(|(_, cell)| cell).collect();
     Ok(Greedy { protocol, max_tokens: MAX_TOKENS, cells })
 }
@@ -317,13 +347,18 @@ fn distance<E: From<RecordError>>(settings: &Settings, ask: &mut Ask<'_, E>) -> 
     const PROMPTS: usize = 20;
     const ANSWERS: u32 = 8;
     const MAX_TOKENS: u32 = 16;
-    if settings.prompts.len() < PROMPTS {
-        return Err(RecordError::Prompts { got: settings.prompts.len(), wanted: PROMPTS }.into());
+    if settings.long_prompts.len() < PROMPTS {
+        return Err(
+            RecordError::Prompts { got: settings.long_prompts.len(), wanted: PROMPTS }.into()
+        );
     }
     let nulls = settings.nulls();
     let mut cells = Vec::new();
-    for prompt in
-        settings.prompts.iter().step_by((settings.prompts.len() / PROMPTS).max(1)).take(PROMPTS)
+    for prompt in settings
+        .long_prompts
+        .iter()
+        .step_by((settings.long_prompts.len() / PROMPTS).max(1))
+        .take(PROMPTS)
     {
         let (mut answers, mut prompt_tokens) = (Vec::new(), None);
         for null in &nulls {
@@ -351,8 +386,11 @@ fn drift<E: From<RecordError>>(
     const PROMPTS: usize = 12;
     const ANSWERS: u32 = 4;
     let mut cells = Vec::new();
-    for prompt in
-        settings.prompts.iter().step_by((settings.prompts.len() / PROMPTS).max(1)).take(PROMPTS)
+    for prompt in settings
+        .long_prompts
+        .iter()
+        .step_by((settings.long_prompts.len() / PROMPTS).max(1))
+        .take(PROMPTS)
     {
         let request = settings.protocol.request(prompt, 1, Some(TOP));
         let (mut answers, mut prompt_tokens) = (Vec::new(), None);

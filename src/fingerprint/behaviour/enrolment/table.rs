@@ -65,6 +65,24 @@ impl Table {
         Self(kept.into_iter().map(|(text, p)| (text, p / mass.max(top_p))).collect())
     }
 
+    /// What the chances of the symbols cannot exceed at `temperature` times the temperature and a nucleus of `top_p`, whatever the
+    /// answers are that are not named here; of all others together, 1. In parts of a million.
+    ///
+    /// p^(1/τ) / Σ p^(1/τ) over the named answers alone has too small a denominator, and a nucleus keeps at least its mass.
+    pub(super) fn ceilings(&self, symbols: &[String], temperature: f64, top_p: f64) -> Vec<u32> {
+        let highest = self.0.values().copied().fold(0.0, f64::max).max(1e-300);
+        let power =
+            |p: f64| if temperature > 0.0 { (p / highest).powf(1.0 / temperature) } else { 1.0 };
+        let named: f64 = self.0.values().map(|p| power(*p)).sum();
+        // At the temperature of the log-probabilities themselves, what is not named counts.
+        let whole = if (temperature - 1.0).abs() < 1e-9 { 1.0 / highest } else { named };
+        let ceiling = |text: &String| {
+            let p = power(self.0.get(text).copied().unwrap_or(0.0)) / whole / top_p;
+            (p.clamp(0.0, 1.0) * 1e6).ceil() as u32
+        };
+        symbols.iter().map(ceiling).chain([1_000_000]).collect()
+    }
+
     /// Chances of the symbols, and of all others, in parts of a million.
     pub(super) fn ppm(&self, symbols: &[String]) -> Vec<u32> {
         let parts = |p: f64| (p.clamp(0.0, 1.0) * 1e6).round() as u32;
@@ -100,6 +118,8 @@ mod tests {
             plain.tempered(0.0, 1.0).ppm(&["a".to_owned(), "b".to_owned()]),
             [1_000_000, 0, 0]
         );
+        let ceilings = plain.ceilings(&["a".to_owned(), "c".to_owned()], 0.5, 1.0);
+        assert_eq!(ceilings, [789_474, 21_930, 1_000_000]);
         let nucleus = plain.tempered(1.0, 0.8);
         assert_eq!(nucleus.likeliest(5), ["a", "b"]);
         assert!((nucleus.0["a"] - 2.0 / 3.0).abs() < 1e-12);
