@@ -19,9 +19,11 @@
 //! - [`fingerprint`]: whether a model is a copy of another, and how sure that is
 //! - [`weights`]: whether a model is a copy, by its weights
 //! - [`bundles`]: evidence that others can check
+//! - [`behaviour`]: whether a model is another's copy, from its answers
 //! - [`threat_model`]: what a mark can and cannot prove
 //! - [`formats`]: the PRF's bytes, profiles, key files, rows
 
+pub mod behaviour;
 pub mod bundles;
 pub mod cluster;
 pub mod corpora;
