@@ -20,9 +20,11 @@
 //! - [`weights`]: whether a model is a copy, by its weights
 //! - [`copies`]: copies to try the tests on, sketches to publish, and how a copy is read
 //! - [`bundles`]: evidence that others can check
+//! - [`behaviour`]: whether a model is another's copy, from its answers
 //! - [`threat_model`]: what a mark can and cannot prove
 //! - [`formats`]: the PRF's bytes, profiles, key files, rows
 
+pub mod behaviour;
 pub mod bundles;
 pub mod cluster;
 pub mod copies;

@@ -8,6 +8,8 @@
     reason = "in tests a panic is the failure report"
 )]
 
+#[cfg(all(feature = "engine", feature = "tokenizer"))]
+mod behaviour;
 #[cfg(all(feature = "cli", feature = "engine", feature = "endpoint", feature = "bundled"))]
 mod bundle;
 #[cfg(feature = "tokenizer")]

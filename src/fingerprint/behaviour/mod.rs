@@ -14,6 +14,7 @@ mod answer;
 mod chance;
 pub mod distance;
 pub mod drift;
+pub mod enrolment;
 pub mod exchange;
 pub mod lineage;
 pub mod protocol;

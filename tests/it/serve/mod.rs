@@ -1,6 +1,7 @@
 //! The server as clients meet it: the program is started, and asked over HTTP.
 
 mod answers;
+mod behaviour;
 mod ending;
 mod policies;
 mod reading;

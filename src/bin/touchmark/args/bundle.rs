@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 #[cfg(feature = "engine")]
 use jiff::Timestamp;
 use touchmark::provenance::PublicKey;
@@ -34,6 +34,8 @@ pub struct Commit {
     #[cfg(feature = "engine")]
     #[command(flatten)]
     pub planting: Planting,
+    #[command(flatten)]
+    pub behaviour: Behaviour,
     /// What is claimed of which suspect, in words
     #[arg(long, value_name = "TEXT")]
     pub hypothesis: Option<String>,
@@ -43,9 +45,9 @@ pub struct Commit {
 }
 
 #[cfg(feature = "engine")]
-const SOURCES: [&str; 2] = ["plan", "planting"];
+const SOURCES: [&str; 3] = ["plan", "planting", "enrolment"];
 #[cfg(not(feature = "engine"))]
-const SOURCES: [&str; 1] = ["plan"];
+const SOURCES: [&str; 2] = ["plan", "enrolment"];
 
 /// Asking what was planted.
 #[cfg(feature = "engine")]
@@ -79,6 +81,42 @@ pub struct Planting {
     /// When the suspect was released
     #[arg(long, value_name = "TIME", requires = "planting", value_parser = super::time)]
     pub released: Option<Timestamp>,
+}
+
+/// Asking what a reference was asked.
+#[derive(Args)]
+#[command(next_help_heading = "Behaviour")]
+pub struct Behaviour {
+    /// Enrolment of the reference, by `fingerprint enroll`; may be given again for lineage, where each is a candidate
+    #[arg(long, value_name = "FILE", requires = "test")]
+    pub enrolment: Vec<PathBuf>,
+    /// What shall be tested
+    #[arg(long, value_enum, value_name = "TEST", requires = "enrolment")]
+    pub test: Option<BehaviourTest>,
+    /// Panel of independent models, for lineage
+    #[arg(long, value_name = "FILE", requires = "enrolment")]
+    pub panel: Option<PathBuf>,
+    /// Level of the test
+    #[arg(long, default_value_t = 0.01, value_name = "ALPHA", requires = "enrolment")]
+    pub level: f64,
+    /// Most queries [default: all that are enrolled]
+    #[arg(long, value_name = "N", requires = "enrolment")]
+    pub queries: Option<usize>,
+    /// The suspect is known to be asked under the enrolled protocol, even if it does not count the tokens of prompts
+    #[arg(long, requires = "enrolment")]
+    pub assume_protocol: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum BehaviourTest {
+    /// Whether the suspect is the reference, from answers of one token
+    Identity,
+    /// Whether it is, from answers of some tokens
+    Distance,
+    /// Whether it is, from log-probabilities
+    Drift,
+    /// Whether it descends from the reference
+    Lineage,
 }
 
 #[derive(Args)]

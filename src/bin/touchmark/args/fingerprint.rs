@@ -13,7 +13,7 @@ pub use asking::Asking;
 pub use check_plant::CheckPlant;
 pub use compare::Compare;
 pub use derive::{CopyDtype, Derive};
-pub use enroll::Enroll;
+pub use enroll::{Enroll, Form as EnrollForm};
 pub use lineup::Lineup;
 pub use plant::Plant;
 pub use probe::Probe;

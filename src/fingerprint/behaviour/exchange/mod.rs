@@ -12,7 +12,8 @@
 //!
 //! The null is composite: the reference as it was enrolled, and the same under other temperatures and nuclei, each with fresh
 //! answers and an e-process of its own. CHANGED needs all of them rejected, so that a server that samples otherwise than it is told
-//! is not taken for another model. Hidden texts around the prompt show in the count of its tokens ([`PromptCounts`]).
+//! is not taken for another model. Of all but the first member, half of the wealth is bet by q̂(b)/c(b) instead, where c is what the
+//! member's chances cannot exceed, as follows from log-probabilities: its expectation is at most 1, and it is not bounded by 2. Hidden texts around the prompt show in the count of its tokens ([`PromptCounts`]).
 //!
 //! [`PromptCounts`]: super::protocol::PromptCounts
 
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::fingerprint::ProbeError;
 use crate::lm::Request;
 
+pub(super) use learner::chances;
 pub use session::Session;
 
 /// The test's name.
@@ -81,6 +83,9 @@ pub struct Member {
     pub answer: String,
     /// p̂ in parts of a million, one for each symbol and one for all others.
     pub ppm: Vec<u32>,
+    /// What the member's chances cannot exceed, in the same form; empty where that is not known, and not used for the first member.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ceilings: Vec<u32>,
 }
 
 impl Probe {
@@ -110,7 +115,9 @@ impl Probe {
                 rule.alternatives.len(),
             );
         }
-        let mut rows = self.nulls.iter().map(|it| &it.ppm).chain(&self.alternatives);
+        let ceilings = self.nulls.iter().map(|it| &it.ceilings).filter(|row| !row.is_empty());
+        let mut rows =
+            self.nulls.iter().map(|it| &it.ppm).chain(&self.alternatives).chain(ceilings);
         match rows.find(|row| row.len() != width) {
             Some(row) => wrong("width of a guess", row.len(), width),
             None => Ok(()),

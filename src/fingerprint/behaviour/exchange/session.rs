@@ -16,7 +16,7 @@ pub struct Session {
     rule: Rule,
     probes: Vec<Option<Probe>>,
     asked: usize,
-    wealth: Vec<EProcess>,
+    wealth: Vec<Wealth>,
     /// After how many answers each member of the null was rejected.
     rejected: Vec<Option<usize>>,
     learner: Learner,
@@ -44,7 +44,7 @@ impl Session {
         let known = probes.iter().enumerate().filter_map(|(at, probe)| Some((at, probe.as_ref()?)));
         known.into_iter().try_for_each(|(at, probe)| probe.check(at, &rule))?;
         Ok(Self {
-            wealth: vec![EProcess::new(); rule.nulls.len()],
+            wealth: (0..rule.nulls.len()).map(|at| Wealth::new(at > 0)).collect(),
             rejected: vec![None; rule.nulls.len()],
             rule,
             probes,
@@ -73,7 +73,47 @@ impl Session {
 
     /// The p-value of the composite null: the largest of its members'.
     fn p(&self) -> LogP {
-        self.wealth.iter().map(EProcess::p_bound).max().unwrap_or(LogP::ONE)
+        self.wealth.iter().map(Wealth::p_bound).max().unwrap_or(LogP::ONE)
+    }
+}
+
+/// Log-probabilities of the same weights differ in their last digits from machine to machine; ceilings are raised by so much.
+const SLACK: f64 = 1.05;
+
+/// What has been won against one member of the null: by exchange alone, or half by exchange and half by ceilings. The mean of two
+/// e-processes is one.
+#[derive(Clone, Debug)]
+struct Wealth {
+    exchange: f64,
+    ceilings: f64,
+    halved: bool,
+    process: EProcess,
+}
+
+impl Wealth {
+    fn new(halved: bool) -> Self {
+        Self { exchange: 0.0, ceilings: 0.0, halved, process: EProcess::new() }
+    }
+
+    /// Takes the logarithms of both factors; 0 is a bet that is not made.
+    fn push(&mut self, exchange: f64, ceilings: f64) {
+        let before = self.ln();
+        self.exchange += exchange;
+        self.ceilings += ceilings;
+        // Guesses are above 0, so that this is a number.
+        self.process.push(EValue::from_ln(self.ln() - before).unwrap_or(EValue::ONE));
+    }
+
+    fn ln(&self) -> f64 {
+        if !self.halved {
+            return self.exchange;
+        }
+        let (high, low) = (self.exchange.max(self.ceilings), self.exchange.min(self.ceilings));
+        high + (low - high).exp().ln_1p() - 2_f64.ln()
+    }
+
+    fn p_bound(&self) -> LogP {
+        self.process.p_bound()
     }
 }
 
@@ -101,9 +141,11 @@ impl Probing for Session {
         for (at, member) in probe.nulls.iter().enumerate() {
             let reference = probe.place(&member.answer);
             let f = factor(self.rule.lambda, &mixture, &chances(&member.ppm), reference, suspect);
-            // Guesses are above 0, so that the factor is a number.
-            let value = EValue::from_ln(f.ln()).unwrap_or(EValue::ONE);
-            self.wealth[at].push(value);
+            let ceiling = member.ceilings.get(suspect).map_or(0.0, |ceiling| {
+                let ceiling = f64::from((*ceiling).max(1)) / 1e6 * SLACK;
+                (mixture[suspect] / ceiling).ln()
+            });
+            self.wealth[at].push(f.ln(), ceiling);
             if -self.wealth[at].p_bound().ln() >= bar {
                 self.rejected[at].get_or_insert(self.asked);
             }

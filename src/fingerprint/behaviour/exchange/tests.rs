@@ -61,6 +61,7 @@ fn probes(
         let member = |(truth, believed): (&&Toy, &&Toy)| Member {
             answer: draw(chance, &truth[cell]),
             ppm: ppm(&believed[cell]),
+            ceilings: Vec::new(),
         };
         Some(Probe {
             cell: cell as u32,

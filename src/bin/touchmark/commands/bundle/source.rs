@@ -3,20 +3,27 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use touchmark::fingerprint::behaviour::enrolment::{self, Enrolment, Panel, PlanSettings};
+use touchmark::fingerprint::behaviour::{distance, drift, exchange, lineage};
 use touchmark::fingerprint::bundle::Plan;
+use touchmark::keys::Salt;
 use touchmark::provenance::Digest;
 
 use super::folder;
-use crate::args::bundle::Commit;
+use crate::args::bundle::{Behaviour, BehaviourTest, Commit};
+use crate::assemble;
 
 /// The plan that was asked for.
 pub fn plan(args: &Commit) -> anyhow::Result<Plan> {
     if let Some(path) = &args.plan {
-        return of_file(path);
+        return json(path, "a plan");
     }
     #[cfg(feature = "engine")]
     if let Some(folder) = &args.planting.planting {
         return planted::plan(folder, &args.planting);
+    }
+    if !args.behaviour.enrolment.is_empty() {
+        return behaviour(&args.behaviour);
     }
     bail!("name a plan")
 }
@@ -31,10 +38,36 @@ pub fn used(args: &Commit, plan: &Plan, root: Digest) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn of_file(path: &Path) -> anyhow::Result<Plan> {
+/// A plan from what a reference and a panel answered.
+fn behaviour(args: &Behaviour) -> anyhow::Result<Plan> {
+    let enrolments = args.enrolment.iter().map(|path| json(path, "an enrolment"));
+    let enrolments = enrolments.collect::<anyhow::Result<Vec<Enrolment>>>()?;
+    let panel = args.panel.as_ref().map(|path| json::<Panel>(path, "a panel")).transpose()?;
+    let (test, claim) = match args.test.context("name the test with --test")? {
+        BehaviourTest::Identity => (exchange::TEST, "the suspect is not"),
+        BehaviourTest::Distance => (distance::TEST, "the suspect is not"),
+        BehaviourTest::Drift => (drift::TEST, "the suspect is not"),
+        BehaviourTest::Lineage => (lineage::TEST, "the suspect descends from"),
+    };
+    let Salt(salt) = Salt::generate()?;
+    let settings = PlanSettings {
+        alpha: args.level,
+        queries: args.queries,
+        protocol_assumed: args.assume_protocol,
+        seed: u64::from_le_bytes([
+            salt[0], salt[1], salt[2], salt[3], salt[4], salt[5], salt[6], salt[7],
+        ]),
+        today: assemble::now().strftime("%Y-%m-%d").to_string(),
+    };
+    let models: Vec<_> = enrolments.iter().map(|it| it.model.as_str()).collect();
+    let hypothesis = format!("{claim} {}", models.join(" or "));
+    Ok(enrolment::plan(test, &hypothesis, &enrolments, panel.as_ref(), &settings)?)
+}
+
+fn json<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> anyhow::Result<T> {
     let name = path.display();
     let bytes = folder::optional(path)?.with_context(|| format!("there is no {name}"))?;
-    serde_json::from_slice(&bytes).with_context(|| format!("{name} is not a plan"))
+    serde_json::from_slice(&bytes).with_context(|| format!("{name} is not {what}"))
 }
 
 #[cfg(feature = "engine")]

@@ -1,0 +1,72 @@
+//! Which prompts to ask, how often and in which order; chosen from the owner's models alone.
+
+use super::super::exchange::chances;
+
+/// How fast the bets of [`exchange`](crate::fingerprint::behaviour::exchange) grow, in nats a query, when the guesses are right:
+/// with P the law of (reference's answer, suspect's) and Q that of the two exchanged, Σ P ln 2P/(P + Q).
+pub(super) fn growth(reference: &[u32], suspect: &[u32]) -> f64 {
+    let (p, q) = (chances(reference), chances(suspect));
+    let mut sum = 0.0;
+    for (p_a, q_a) in p.iter().zip(&q) {
+        for (p_b, q_b) in p.iter().zip(&q) {
+            let (as_is, swapped) = (p_a * q_b, q_a * p_b);
+            sum += as_is * (2.0 * as_is / (as_is + swapped)).ln();
+        }
+    }
+    sum
+}
+
+/// The order of asking: places of prompts, of which some come again.
+///
+/// `growths` has one row an alternative and one number a prompt. Alternatives that are told apart soonest come first, each with a
+/// block of the prompts that tell it apart best; a block is asked again and again until its alternative should have been caught
+/// one and a half times over, within what is left of `queries`.
+pub(super) fn order(growths: &[Vec<f64>], queries: usize, alpha: f64) -> Vec<usize> {
+    let mut blocks: Vec<(f64, Vec<usize>)> = growths.iter().map(|row| best(row)).collect();
+    blocks.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut order = Vec::new();
+    let count = blocks.len();
+    for (at, (mean, block)) in blocks.into_iter().enumerate() {
+        let left = queries.saturating_sub(order.len());
+        let wanted = (1.5 * -alpha.ln() / mean.max(1e-6)).ceil() as usize;
+        // The last block takes what is left: it is the one that needs it.
+        let size = if at + 1 == count { left } else { wanted.min(left / (count - at).min(2)) };
+        order.extend(block.iter().cycle().take(if block.is_empty() { 0 } else { size }));
+    }
+    order
+}
+
+/// The prompts of a block with their mean growth.
+fn best(row: &[f64]) -> (f64, Vec<usize>) {
+    let mut places: Vec<usize> = (0..row.len()).collect();
+    places.sort_by(|a, b| row[*b].total_cmp(&row[*a]).then(a.cmp(b)));
+    places.truncate(BLOCK);
+    let mean = places.iter().map(|at| row[*at]).sum::<f64>() / places.len().max(1) as f64;
+    (mean, places)
+}
+
+/// Prompts of a block: few, so that their answers can be learnt, and enough to differ.
+const BLOCK: usize = 24;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_is_nothing_for_equals_and_one_bit_for_strangers() {
+        let (a, b) = ([1_000_000, 0, 0], [0, 1_000_000, 0]);
+        assert!(growth(&a, &a).abs() < 1e-9);
+        assert!((growth(&a, &b) - 2_f64.ln()).abs() < 1e-3);
+    }
+
+    #[test]
+    fn the_easy_come_first_and_the_hard_get_the_rest() {
+        let hard: Vec<f64> = (0..100).map(|at| 0.0001 * f64::from(at)).collect();
+        let easy: Vec<f64> = (0..100).map(|at| 0.6 - 0.001 * f64::from(at)).collect();
+        let order = order(&[hard, easy], 200, 0.01);
+        assert_eq!(order.len(), 200);
+        assert_eq!(order[..3], [0, 1, 2]);
+        assert!(order[..10].iter().all(|at| *at < 24));
+        assert!(order[30..].iter().all(|at| *at >= 76));
+    }
+}
