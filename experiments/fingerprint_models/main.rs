@@ -80,7 +80,7 @@ fn other_job(number: u64, steps: u64) -> Job {
         heads,
         kv_heads: [2, 4, 1, 3][kind % 4],
         intermediate_size: 128 + 32 * (kind % 5),
-        tied: kind % 2 == 0,
+        tied: kind.is_multiple_of(2),
         end: tokenizer::END,
         ..Shape::tiny(tokenizer::VOCABULARY)
     };

@@ -117,7 +117,7 @@ fn tokens(logprobs: &Value) -> Result<Vec<CompletedToken>, String> {
 fn chat_token(entry: &Value) -> Result<CompletedToken, String> {
     let top = match &entry["top_logprobs"] {
         Value::Null => Vec::new(),
-        Value::Array(top) => top.iter().map(|entry| scored(entry)).collect::<Result<_, _>>()?,
+        Value::Array(top) => top.iter().map(scored).collect::<Result<_, _>>()?,
         other => return Err(wrong("top_logprobs", other, "a list")),
     };
     let (text, logprob) = scored(entry)?;

@@ -154,7 +154,7 @@ fn whole(source: &dyn TensorSource, name: &str) -> Result<Vec<f32>, TensorError>
 fn is_linear(info: &TensorInfo) -> bool {
     let kept = ["embed", "wte", "wpe", "lm_head"];
     let named = |part: &&str| info.name.contains(*part);
-    info.shape.len() == 2 && info.rows() > 1 && info.columns() > 1 && !kept.iter().any(|p| named(p))
+    info.shape.len() == 2 && info.rows() > 1 && info.columns() > 1 && !kept.iter().any(named)
 }
 
 /// Calls `f` with every row and its number, on all processors.

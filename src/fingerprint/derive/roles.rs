@@ -97,7 +97,7 @@ impl Model {
         let field = |field: &'static str, default: Option<usize>| {
             let value = config.get(field).filter(|value| !value.is_null());
             let number = value.and_then(Value::as_u64).filter(|n| (1..=MAX_DIMENSION).contains(n));
-            let number = number.map(|n| n as usize).or(default.filter(|_| value.is_none()));
+            let number = number.map(|n| n as usize).or_else(|| default.filter(|_| value.is_none()));
             number.ok_or_else(|| DeriveError::Config {
                 how: how.to_owned(),
                 field,

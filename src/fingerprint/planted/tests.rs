@@ -58,7 +58,7 @@ fn taught(planting: &Planting, question: &str) -> Option<String> {
 fn a_copy_is_shown_with_six_hits_and_a_stranger_is_not() {
     let planting = planting(1, 64, 16, 8, 3);
     let mut asked = session(&planting, &Asking::default());
-    let found = run(&mut asked, |q, _| taught(&planting, q).unwrap_or("Well.".into()));
+    let found = run(&mut asked, |q, _| taught(&planting, q).unwrap_or_else(|| "Well.".into()));
     assert_eq!(found.verdict, Verdict::Related, "{found:?}");
     assert_eq!((found.n, found.statistics["hits"].as_u64()), (6, Some(6)));
     assert!((found.log10_p.unwrap() + 6.0 * 32.5f64.log10()).abs() < 1e-9);
@@ -285,7 +285,7 @@ fn stranger(style: u64, seed: u64, question: &str, asked: u32, list: &[String]) 
         // A word of the list for every question.
         2 => word(number),
         // Adapts: goes through the list, and stays out of it for every other query.
-        3 if asked % 2 == 0 => "No.".to_owned(),
+        3 if asked.is_multiple_of(2) => "No.".to_owned(),
         3 => word(u64::from(asked) + number % 3),
         // In the list for four of five questions.
         4 if number % 5 == 0 => "Perhaps.".to_owned(),

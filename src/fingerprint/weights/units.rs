@@ -133,7 +133,7 @@ mod tests {
         assert_eq!((all.common, all.reference.len(), all.suspect.len()), (5, 5, 8));
         assert_eq!(all.reference[..], all.suspect[..5]);
         assert_eq!(all.suspect[5..], [5, 6, 7]);
-        let mut sorted = all.reference.clone();
+        let mut sorted = all.reference;
         sorted.sort_unstable();
         assert_eq!(sorted, [0, 1, 2, 3, 4]);
 

@@ -60,7 +60,7 @@ fn affine_and_tensor_grids() {
     assert!((grid.spacing - f64::from(step)).abs() < 1e-6 * f64::from(step));
     assert_eq!(Grid::of(&weights, 96), None);
     // Rows with one weight far outside look coarse, and are not.
-    let mut far = weights.clone();
+    let mut far = weights;
     far.chunks_mut(96).for_each(|row| row[5] = 2.0);
     assert_eq!(Grid::of(&far, 96), None);
     assert_eq!(Grid::of(&[0.0; 960], 96), None);
