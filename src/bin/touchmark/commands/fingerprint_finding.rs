@@ -34,7 +34,8 @@ pub fn write(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
     Ok(())
 }
 
-fn basis(basis: Basis) -> &'static str {
+/// Where a p-value comes from, in words.
+pub fn basis(basis: Basis) -> &'static str {
     match basis {
         Basis::Exact => "exact, or an upper bound",
         Basis::Panel => "by rank in a panel",

@@ -12,6 +12,7 @@ use touchmark::fingerprint::{Basis, Finding, Verdict};
 use touchmark::lm::TensorSource;
 
 use crate::args::{Global, fingerprint::Compare};
+use crate::commands::fingerprint_finding::basis;
 use crate::models;
 use crate::output::{self, Exit};
 use crate::whole_file::WholeFile;
@@ -192,13 +193,4 @@ fn statistic(finding: &Finding) -> String {
         return format!("{z}{draws} permutations");
     }
     number("cka").map_or_else(String::new, |cka| format!("CKA {cka:.3}"))
-}
-
-fn basis(basis: Basis) -> &'static str {
-    match basis {
-        Basis::Exact => "exact, or an upper bound",
-        Basis::Panel => "by rank in a panel",
-        Basis::ModelBased => "model-based",
-        Basis::Descriptive => "a description, not evidence",
-    }
 }
