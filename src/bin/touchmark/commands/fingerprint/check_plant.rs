@@ -59,7 +59,7 @@ pub fn run(global: &Global, args: &CheckPlant) -> anyhow::Result<Exit> {
     }
     let texts = texts(args)?;
     let most = args.text_tokens as usize;
-    let mut measured = |model: &mut Model| {
+    let measured = |model: &mut Model| {
         let windows = cost::windows(&model.tokenizer, &texts, most)?;
         cost::cost(model, &windows)
     };
