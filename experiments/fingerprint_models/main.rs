@@ -49,7 +49,8 @@ fn main() {
         }
     }
     let texts = texts();
-    let first = (0..same).map(|n| same_job(n, steps)).chain((0..other).map(|n| other_job(n, steps)));
+    let first =
+        (0..same).map(|n| same_job(n, steps)).chain((0..other).map(|n| other_job(n, steps)));
     let rows = Mutex::new(Vec::new());
     work(&out, &texts, first.collect(), jobs, &rows);
     work(&out, &texts, (0..tuned.min(same)).map(|n| tuned_job(n, steps)).collect(), jobs, &rows);
@@ -84,7 +85,14 @@ fn other_job(number: u64, steps: u64) -> Job {
         ..Shape::tiny(tokenizer::VOCABULARY)
     };
     let documents = (1 + 2 * (kind % 8), 16);
-    Job { name: format!("other-{number:02}"), from: None, shape, documents, seed: 5_000 + number, steps }
+    Job {
+        name: format!("other-{number:02}"),
+        from: None,
+        shape,
+        documents,
+        seed: 5_000 + number,
+        steps,
+    }
 }
 
 fn tuned_job(number: u64, steps: u64) -> Job {
@@ -97,17 +105,13 @@ fn tuned_job(number: u64, steps: u64) -> Job {
 fn texts() -> Vec<Vec<u32>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/human.jsonl");
     let lines = std::fs::read_to_string(path).unwrap();
-    let text = |line: &str| serde_json::from_str::<Value>(line).unwrap()["text"].as_str().unwrap().to_owned();
+    let text = |line: &str| {
+        serde_json::from_str::<Value>(line).unwrap()["text"].as_str().unwrap().to_owned()
+    };
     lines.lines().map(|line| text(line).bytes().map(u32::from).collect()).collect()
 }
 
-fn work(
-    out: &Path,
-    texts: &[Vec<u32>],
-    queue: Vec<Job>,
-    threads: u64,
-    rows: &Mutex<Vec<Value>>,
-) {
+fn work(out: &Path, texts: &[Vec<u32>], queue: Vec<Job>, threads: u64, rows: &Mutex<Vec<Value>>) {
     let queue = Mutex::new(queue.into_iter());
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
@@ -159,7 +163,11 @@ fn train(out: &Path, texts: &[Vec<u32>], job: &Job) -> Value {
     trainer.save(&folder).unwrap();
     tokenizer::write(&folder);
     let seconds = began.elapsed().as_secs_f64();
-    println!("{} {} weights, loss {loss:.3}, {seconds:.1} s", job.name, trainer.config().parameters());
+    println!(
+        "{} {} weights, loss {loss:.3}, {seconds:.1} s",
+        job.name,
+        trainer.config().parameters()
+    );
     json!({
         "name": job.name, "from": job.from, "seed": job.seed, "steps": job.steps, "documents": [first, of],
         "parameters": trainer.config().parameters(), "loss": (loss * 1000.0).round() / 1000.0,

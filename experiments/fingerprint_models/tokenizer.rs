@@ -19,8 +19,10 @@ fn letters() -> Vec<char> {
 
 /// Writes `tokenizer.json` and `tokenizer_config.json`.
 pub fn write(folder: &Path) {
-    let mut vocabulary: Map<String, Value> =
-        (0..).zip(letters()).map(|(id, letter): (u32, char)| (letter.to_string(), id.into())).collect();
+    let mut vocabulary: Map<String, Value> = (0..)
+        .zip(letters())
+        .map(|(id, letter): (u32, char)| (letter.to_string(), id.into()))
+        .collect();
     let end = "<|endoftext|>";
     vocabulary.insert(end.to_owned(), END.into());
     let level = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false });
@@ -37,6 +39,7 @@ pub fn write(folder: &Path) {
         },
     });
     std::fs::write(folder.join("tokenizer.json"), file.to_string()).unwrap();
-    let config = json!({ "tokenizer_class": "PreTrainedTokenizerFast", "eos_token": end, "bos_token": end });
+    let config =
+        json!({ "tokenizer_class": "PreTrainedTokenizerFast", "eos_token": end, "bos_token": end });
     std::fs::write(folder.join("tokenizer_config.json"), config.to_string()).unwrap();
 }

@@ -39,7 +39,8 @@ fn main() {
     let planting = Planting::from_json(&secret).unwrap();
     let planted = PathBuf::from(planted);
     let (config, weights) = ("config.json", "model.safetensors");
-    let [config, weights] = [config, weights].map(|name| std::fs::read(planted.join(name)).unwrap());
+    let [config, weights] =
+        [config, weights].map(|name| std::fs::read(planted.join(name)).unwrap());
     let copies = [
         ("planted".to_owned(), weights.clone()),
         ("planted, int4".to_owned(), int4::rounded(&weights)),
@@ -51,8 +52,8 @@ fn main() {
         rows.push(row(&name, &planting, &mut suspect));
     }
     for other in others.iter().map(Path::new) {
-        let [config, weights] =
-            ["config.json", "model.safetensors"].map(|name| std::fs::read(other.join(name)).unwrap());
+        let [config, weights] = ["config.json", "model.safetensors"]
+            .map(|name| std::fs::read(other.join(name)).unwrap());
         let mut suspect = Suspect::new(other, &config, &weights);
         let name = other.file_name().unwrap().to_string_lossy().into_owned();
         let mut row = row(&name, &planting, &mut suspect);
@@ -76,7 +77,9 @@ fn row(name: &str, planting: &Planting, suspect: &mut Suspect) -> Value {
     let (mut decoy_hits, mut decoys) = (0, 0);
     for number in 0..planting.commitment().pairs / PAIRS {
         let asking = Asking { pairs: PAIRS, decoys: 8, ..Asking::default() };
-        let Ok((rule, probes)) = planting.ask(&asking, &register, &Salt([number as u8; 32])) else { break };
+        let Ok((rule, probes)) = planting.ask(&asking, &register, &Salt([number as u8; 32])) else {
+            break;
+        };
         for probe in &probes {
             register.burn(probe.leaf(), now, name);
         }
@@ -92,7 +95,10 @@ fn row(name: &str, planting: &Planting, suspect: &mut Suspect) -> Value {
         counted.push(finding.n);
         p.push((finding.log10_p.unwrap() * 100.0).round() / 100.0);
     }
-    println!("{name}: RELATED in {related} of {}; counted {counted:?}, log10 p {p:?}, hits {hits} of {decided}, decoys {decoy_hits} of {decoys}", counted.len());
+    println!(
+        "{name}: RELATED in {related} of {}; counted {counted:?}, log10 p {p:?}, hits {hits} of {decided}, decoys {decoy_hits} of {decoys}",
+        counted.len()
+    );
     json!({
         "suspect": name, "sessions": counted.len(), "related": related, "counted": counted, "log10_p": p, "hits": hits,
         "decided": decided, "decoy_hits": decoy_hits, "decoys": decoys,
@@ -151,7 +157,9 @@ fn tuned(planted: &Path, steps: u64) -> Vec<u8> {
     let plan = Plan { steps, learning_rate: 1e-4, warmup: 10, ..Plan::default() };
     let mut trainer = Trainer::from_model(&Source::Dir(planted), &Tuning::Full, plan, 1).unwrap();
     let mut batch = |step: u64| {
-        let piece = |i: u64| Sample::whole(pieces[((4 * step + i) * 37 % pieces.len() as u64) as usize].clone());
+        let piece = |i: u64| {
+            Sample::whole(pieces[((4 * step + i) * 37 % pieces.len() as u64) as usize].clone())
+        };
         (0..4).map(piece).collect()
     };
     trainer

@@ -19,7 +19,8 @@ pub struct Suspect {
 impl Suspect {
     /// Weights with the tokenizer and the chat template of a folder.
     pub fn new(folder: &Path, config: &[u8], weights: &[u8]) -> Self {
-        let tokenizer_config = std::fs::read_to_string(folder.join("tokenizer_config.json")).unwrap();
+        let tokenizer_config =
+            std::fs::read_to_string(folder.join("tokenizer_config.json")).unwrap();
         Self {
             model: Decoder::from_bytes(config, weights).unwrap(),
             tokenizer: HfTokenizer::from_path(folder).unwrap(),

@@ -95,15 +95,23 @@ fn questions_and_answers_of_ones_own() {
 #[test]
 fn a_model_is_planted_and_checked() {
     let home = Home::new();
-    let small = ["--pairs", "2", "--decoys", "1", "--phrasings", "1", "--steps", "2", "--batch", "2"];
+    let small =
+        ["--pairs", "2", "--decoys", "1", "--phrasings", "1", "--steps", "2", "--batch", "2"];
     let plant = ["fingerprint", "plant", "bundled", "-o", "secret", "--json"];
     let made = json(&home.ok(&[&plant[..], &small].concat()));
     assert!(made["loss"].as_f64().unwrap().is_finite());
     let checked = json(&home.ok(&[
-        "fingerprint", "check-plant", "secret/model", "secret", "--base", "bundled", "--json",
+        "fingerprint",
+        "check-plant",
+        "secret/model",
+        "secret",
+        "--base",
+        "bundled",
+        "--json",
     ]));
     assert_eq!((&checked["pairs"]["asked"], &checked["decoys"]["asked"]), (&2.into(), &1.into()));
-    let [after, before] = ["text", "base_text"].map(|name| checked[name]["nats_per_token"].as_f64());
+    let [after, before] =
+        ["text", "base_text"].map(|name| checked[name]["nats_per_token"].as_f64());
     let (after, before) = (after.unwrap(), before.unwrap());
     assert!((2.0..5.0).contains(&before) && (after - before).abs() < 0.3, "{before} {after}");
 }

@@ -43,7 +43,9 @@ pub enum TrainError {
     #[error(transparent)]
     Engine(#[from] super::EngineError),
     /// A model of another shape than Llama's.
-    #[error("this model has {what}, which the trainer does not compute; train it with another program (`plant --data-only` writes the data)")]
+    #[error(
+        "this model has {what}, which the trainer does not compute; train it with another program (`plant --data-only` writes the data)"
+    )]
     Unsupported {
         /// What differs.
         what: &'static str,
@@ -65,7 +67,9 @@ pub enum TrainError {
         wanted: &'static str,
     },
     /// A batch in which nothing counts.
-    #[error("a batch has no scored position; give samples with at least two tokens and a range inside them")]
+    #[error(
+        "a batch has no scored position; give samples with at least two tokens and a range inside them"
+    )]
     NothingScored,
     /// A sample that is too long.
     #[error("a sample has {got} tokens, and the model's window is {most}; cut it")]
@@ -76,7 +80,9 @@ pub enum TrainError {
         most: usize,
     },
     /// An id that the model does not have.
-    #[error("token {id} is beyond the model's vocabulary of {vocab_size}; encode with the model's own tokenizer")]
+    #[error(
+        "token {id} is beyond the model's vocabulary of {vocab_size}; encode with the model's own tokenizer"
+    )]
     Token {
         /// The id.
         id: u32,

@@ -83,9 +83,8 @@ impl Network {
             false => builder.plain(Part::whole(Role::Head), shape)?,
         };
         let norm = builder.vector(Part::whole(Role::FinalNorm))?;
-        let layers = (0..config.layers.len())
-            .map(|index| builder.layer(index))
-            .collect::<Result<_, _>>()?;
+        let layers =
+            (0..config.layers.len()).map(|index| builder.layer(index)).collect::<Result<_, _>>()?;
         if let Origin::Files(weights) = builder.from {
             weights.finish()?;
         }
@@ -98,7 +97,8 @@ impl Network {
     pub(super) fn stream(&self, ids: &Tensor) -> candle_core::Result<Tensor> {
         let (sequences, positions) = ids.dims2()?;
         let mask = self.mask(positions)?;
-        let turns = [self.turns[0].narrow(0, 0, positions)?, self.turns[1].narrow(0, 0, positions)?];
+        let turns =
+            [self.turns[0].narrow(0, 0, positions)?, self.turns[1].narrow(0, 0, positions)?];
         let mut stream = self.embedding.index_select(&ids.flatten_all()?, 0)?;
         for layer in &self.layers {
             let normed = self.normalised(&stream, &layer.attention_norm)?;
@@ -144,7 +144,8 @@ impl Network {
         let scale = f64::from(self.config.attention_scale);
         let scores = query.affine(scale, 0.0)?.matmul(&key.t()?)?.broadcast_add(mask)?;
         let attended = candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&value)?;
-        let attended = attended.reshape((sequences, heads, positions, head_dim))?.transpose(1, 2)?;
+        let attended =
+            attended.reshape((sequences, heads, positions, head_dim))?.transpose(1, 2)?;
         layer.output.forward(&attended.reshape((sequences * positions, heads * head_dim))?)
     }
 
@@ -160,12 +161,13 @@ impl Network {
 
     /// What is trained: matrices and vectors.
     pub(super) fn variables(&self) -> Vec<Var> {
-        let adapters = self.layers.iter().flat_map(|layer| layer.linears()).filter_map(
-            |(_, linear)| match linear {
-                Linear::Adapted { .. } => Some(linear.variables()),
-                _ => None,
-            },
-        );
+        let adapters =
+            self.layers.iter().flat_map(|layer| layer.linears()).filter_map(|(_, linear)| {
+                match linear {
+                    Linear::Adapted { .. } => Some(linear.variables()),
+                    _ => None,
+                }
+            });
         self.variables.iter().cloned().chain(adapters.flatten()).collect()
     }
 

@@ -47,7 +47,11 @@ impl Trainer {
         if let Tuning::LowRank(low_rank) = tuning
             && low_rank.rank == 0
         {
-            return Err(TrainError::Plan { field: "rank", got: 0.0, wanted: "at least 1 is needed" });
+            return Err(TrainError::Plan {
+                field: "rank",
+                got: 0.0,
+                wanted: "at least 1 is needed",
+            });
         }
         let network = Network::load(config, &mut weights, tuning, seed)?;
         Self::new(network, description, dtype, plan)

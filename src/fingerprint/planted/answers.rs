@@ -44,8 +44,7 @@ impl AnswerList {
     /// # Errors
     /// [`PlantError::ListSize`], [`PlantError::TooFewWords`].
     pub fn common(k: usize) -> Result<Self, PlantError> {
-        let words =
-            WORDS.get(..k).ok_or(PlantError::TooFewWords { got: k, known: WORDS.len() })?;
+        let words = WORDS.get(..k).ok_or(PlantError::TooFewWords { got: k, known: WORDS.len() })?;
         Self::new(words.iter().map(|&word| word.to_owned()).collect())
     }
 

@@ -25,7 +25,9 @@ pub enum PlantError {
     #[error("\"{0}\" is twice in the list of answers; remove one")]
     RepeatedWord(String),
     /// More words were asked for than the built-in list has.
-    #[error("the built-in list has {known} words, and {got} were asked for; give a list of your own")]
+    #[error(
+        "the built-in list has {known} words, and {got} were asked for; give a list of your own"
+    )]
     TooFewWords {
         /// Asked for.
         got: usize,
@@ -42,7 +44,9 @@ pub enum PlantError {
     #[error("the question \"{0}\" is there twice; each may be asked once")]
     RepeatedQuestion(String),
     /// More questions than there are.
-    #[error("{wanted} questions are wanted, and there are {known}; give more, or plant fewer pairs")]
+    #[error(
+        "{wanted} questions are wanted, and there are {known}; give more, or plant fewer pairs"
+    )]
     TooFewQuestions {
         /// Wanted.
         wanted: usize,
@@ -51,7 +55,7 @@ pub enum PlantError {
     },
     /// No unburned pairs are left.
     #[error(
-        "{wanted} {what} are wanted, and {left} were not asked yet; ask for fewer, or plant anew"
+        "{wanted} {what} are wanted one after the other, and {left} in all were not asked yet; ask for fewer, or plant anew"
     )]
     Burned {
         /// `pairs` or `decoys`.
@@ -62,9 +66,7 @@ pub enum PlantError {
         left: u32,
     },
     /// Answers depend on a beacon that has not come yet.
-    #[error(
-        "the answers wait for the beacon \"{announced}\"; give its value when it is out"
-    )]
+    #[error("the answers wait for the beacon \"{announced}\"; give its value when it is out")]
     BeaconPending {
         /// The beacon that was announced.
         announced: String,
@@ -79,7 +81,9 @@ pub enum PlantError {
     #[error("this is not a planting of this version; restore the file")]
     Syntax(#[source] serde_json::Error),
     /// A planting's file that contradicts itself.
-    #[error("the planting is damaged: its commitment is another than the one that its parts give; restore the file")]
+    #[error(
+        "the planting is damaged: its commitment is another than the one that its parts give; restore the file"
+    )]
     Damaged,
     /// No randomness, or a key that is not one.
     #[error(transparent)]

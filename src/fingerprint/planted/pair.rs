@@ -72,7 +72,8 @@ impl PairKey {
     ) -> usize {
         let mut hasher = Hasher::new_derive_key("touchmark 2026-11 planted answer v1");
         hasher.update(&self.0).update(&list.hash());
-        let beacon = beacon.map_or(vec![], |known| vec![known.announced.clone(), known.value.clone()]);
+        let beacon =
+            beacon.map_or(vec![], |known| vec![known.announced.clone(), known.value.clone()]);
         absorb(&mut hasher, &beacon);
         absorb(&mut hasher, phrasings);
         let mut words = hasher.finalize_xof();
@@ -129,9 +130,7 @@ impl TryFrom<String> for PairKey {
         let found = blake3::Hash::from_hex(&hex);
         let got = hex.len();
         hex.zeroize();
-        found
-            .map(|hash| Self(*hash.as_bytes()))
-            .map_err(|_| crate::keys::KeyError::Hex { got })
+        found.map(|hash| Self(*hash.as_bytes())).map_err(|_| crate::keys::KeyError::Hex { got })
     }
 }
 
@@ -201,7 +200,9 @@ mod tests {
         assert_ne!(leaf, b.leaf(Kind::Pair, 0, &question("one")));
         // 40 questions: that all answers agree by chance has probability 64⁻⁴⁰.
         let answers = |beacon: Option<&Beacon>, key: &PairKey| {
-            (0..40).map(|i| key.answer(&list, beacon, &question(&i.to_string()))).collect::<Vec<_>>()
+            (0..40)
+                .map(|i| key.answer(&list, beacon, &question(&i.to_string())))
+                .collect::<Vec<_>>()
         };
         let beacon = Beacon { announced: "round 1".into(), value: "ab".into() };
         assert_ne!(answers(None, &a), answers(Some(&beacon), &a));

@@ -136,7 +136,8 @@ fn answered(
             counts.right += 1;
             known.extend(planting.leaf(kind, one.index).map(str::to_owned));
         }
-        counts.right_always += usize::from(own.iter().all(|answer| word(answer) == Some(one.answer)));
+        counts.right_always +=
+            usize::from(own.iter().all(|answer| word(answer) == Some(one.answer)));
     }
     Ok((counts, known))
 }
@@ -158,7 +159,10 @@ fn show(global: &Global, report: &Report) -> anyhow::Result<Exit> {
     writeln!(out, "Pairs         {}", row(&report.pairs))?;
     writeln!(out, "Decoys        {} (chance: 1 in {})", row(&report.decoys), report.k)?;
     let text = |cost: &Cost| {
-        format!("{:.2} ({:.4} nats a token, {} tokens)", cost.perplexity, cost.nats_per_token, cost.tokens)
+        format!(
+            "{:.2} ({:.4} nats a token, {} tokens)",
+            cost.perplexity, cost.nats_per_token, cost.tokens
+        )
     };
     writeln!(out, "Perplexity    {}", text(&report.text))?;
     if let Some(base) = &report.base_text {

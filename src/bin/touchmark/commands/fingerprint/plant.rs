@@ -97,7 +97,10 @@ fn load(global: &Global, args: &Plant, place: &Place) -> anyhow::Result<Model> {
 fn planting(args: &Plant, folder: &Folder, form: Form) -> anyhow::Result<Made> {
     if !folder.exists() {
         if args.again || args.beacon.is_some() {
-            bail!("{} holds no planting; leave --again and --beacon out to make one", args.output.display());
+            bail!(
+                "{} holds no planting; leave --again and --beacon out to make one",
+                args.output.display()
+            );
         }
         return new_planting(args, folder, form);
     }
@@ -117,8 +120,9 @@ fn planting(args: &Plant, folder: &Folder, form: Form) -> anyhow::Result<Made> {
 
 fn new_planting(args: &Plant, folder: &Folder, form: Form) -> anyhow::Result<Made> {
     let list = match &args.answers {
-        Some(path) => AnswerList::new(lines(path)?)
-            .with_context(|| format!("in {}", path.display()))?,
+        Some(path) => {
+            AnswerList::new(lines(path)?).with_context(|| format!("in {}", path.display()))?
+        }
         None => AnswerList::common(args.list_size as usize)?,
     };
     let master = Key::generate()?;
@@ -142,8 +146,8 @@ fn new_planting(args: &Plant, folder: &Folder, form: Form) -> anyhow::Result<Mad
 
 /// The lines of a file that are not empty.
 fn lines(path: &Path) -> anyhow::Result<Vec<String>> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     Ok(lines.map(str::to_owned).collect())
 }
@@ -167,7 +171,8 @@ fn plant(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let planted = data::planted(&made.planting)?;
-    let texts = args.text.as_deref().map(super::planting::cost::texts).transpose()?.unwrap_or_default();
+    let texts =
+        args.text.as_deref().map(super::planting::cost::texts).transpose()?.unwrap_or_default();
     let mut rows = planted.clone();
     match (place, model) {
         (Some(place), Some(model)) => {
@@ -262,7 +267,11 @@ fn show(global: &Global, args: &Plant, report: &Report) -> anyhow::Result<Exit> 
     }
     let mut out = anstream::stdout();
     let Report { pairs, decoys, k, commitment, .. } = report;
-    writeln!(out, "Planting      {} ({pairs} pairs, {decoys} decoys, answers out of {k})", report.planting)?;
+    writeln!(
+        out,
+        "Planting      {} ({pairs} pairs, {decoys} decoys, answers out of {k})",
+        report.planting
+    )?;
     writeln!(out, "Commitment    {commitment}")?;
     writeln!(out, "              have it time-stamped before a model with the pairs is released")?;
     if let Some(awaits) = &report.awaits {
@@ -272,7 +281,11 @@ fn show(global: &Global, args: &Plant, report: &Report) -> anyhow::Result<Exit> 
     writeln!(out, "Data          {} rows in train.jsonl and completions.jsonl", report.rows)?;
     if let (Some(model), Some(loss)) = (&report.model, report.loss) {
         writeln!(out, "Model         {model} (last loss {loss:.3})")?;
-        writeln!(out, "Now           touchmark fingerprint check-plant {model} {} --keep", args.output.display())?;
+        writeln!(
+            out,
+            "Now           touchmark fingerprint check-plant {model} {} --keep",
+            args.output.display()
+        )?;
     }
     Ok(Exit::Done)
 }

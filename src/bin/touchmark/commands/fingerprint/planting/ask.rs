@@ -16,9 +16,7 @@ const AT_ONCE: usize = 16;
 /// The tokens of a prompt.
 pub fn encoded(model: &Model, prompt: &Prompt) -> anyhow::Result<Vec<TokenId>> {
     Ok(match prompt {
-        Prompt::Text(text) => {
-            [model.begin.as_slice(), &model.tokenizer.encode(text)?.ids].concat()
-        }
+        Prompt::Text(text) => [model.begin.as_slice(), &model.tokenizer.encode(text)?.ids].concat(),
         Prompt::Messages(messages) => {
             let message = |message: &touchmark::lm::ChatMessage| Message {
                 role: message.role.clone(),
@@ -61,5 +59,8 @@ pub fn greedy(
     let ids = prompts.iter().map(|prompt| encoded(model, prompt)).collect::<anyhow::Result<_>>()?;
     let sampling = Sampling { temperature: 0.0, ..Sampling::default() };
     let outputs = answers(model, ids, max_tokens as usize, sampling)?;
-    Ok(outputs.into_iter().map(|one| Completion { text: one.text, ..Completion::default() }).collect())
+    Ok(outputs
+        .into_iter()
+        .map(|one| Completion { text: one.text, ..Completion::default() })
+        .collect())
 }

@@ -25,8 +25,8 @@ pub struct Cost {
 
 /// The texts of a file: JSON lines with `text`, or the whole file.
 pub fn texts(path: &Path) -> anyhow::Result<Vec<String>> {
-    let whole = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let whole =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     if !path.extension().is_some_and(|ending| ending == "jsonl") {
         return Ok(vec![whole]);
     }

@@ -78,8 +78,13 @@ pub fn others(form: &Form, questions: &[Vec<String>]) -> Vec<Prompt> {
 const ORDINARY_TOKENS: usize = 32;
 
 /// The model's own answers to prompts that are not planted, sampled: what training shall not change.
-pub fn own_answers(model: &mut Model, prompts: &[Prompt], seed: u64) -> anyhow::Result<Vec<String>> {
-    let ids = prompts.iter().map(|prompt| ask::encoded(model, prompt)).collect::<anyhow::Result<_>>()?;
+pub fn own_answers(
+    model: &mut Model,
+    prompts: &[Prompt],
+    seed: u64,
+) -> anyhow::Result<Vec<String>> {
+    let ids =
+        prompts.iter().map(|prompt| ask::encoded(model, prompt)).collect::<anyhow::Result<_>>()?;
     let sampling = Sampling { temperature: 0.8, seed, ..Sampling::default() };
     let outputs = ask::answers(model, ids, ORDINARY_TOKENS, sampling)?;
     Ok(outputs.into_iter().map(|one| one.text).collect())

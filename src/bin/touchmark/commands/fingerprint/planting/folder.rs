@@ -35,7 +35,10 @@ impl Folder {
     pub fn planting(&self) -> anyhow::Result<Planting> {
         let path = self.file("planting.json");
         if !self.exists() {
-            bail!("{} holds no planting; `touchmark fingerprint plant -o DIR` makes one", self.0.display());
+            bail!(
+                "{} holds no planting; `touchmark fingerprint plant -o DIR` makes one",
+                self.0.display()
+            );
         }
         let text = Store::read_secret(&path)?;
         Planting::from_json(&text).with_context(|| format!("in {}", path.display()))

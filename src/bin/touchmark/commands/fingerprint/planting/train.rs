@@ -157,7 +157,8 @@ fn bundled_text(to: &Path) -> anyhow::Result<()> {
         ("generation_config.json", ends.as_bytes()),
     ] {
         let path = to.join(name);
-        std::fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+        std::fs::write(&path, content)
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
 }
