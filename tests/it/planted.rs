@@ -91,6 +91,7 @@ fn what_is_saved_is_what_was_trained() {
     assert_eq!(again.to_safetensors().unwrap(), trainer.to_safetensors().unwrap());
 
     let low_rank = LowRank { rank: 4, alpha: 8.0, ..LowRank::default() };
+    let plan = Plan { steps: 40, learning_rate: 2e-2, ..plan };
     let mut adapted =
         Trainer::from_model(&Source::Dir(&base), &Tuning::LowRank(low_rank), plan, 5).unwrap();
     let before = adapted.loss(&[Sample::whole(ids.clone())]).unwrap();
