@@ -32,6 +32,8 @@ mod cli_identify;
 mod cli_import;
 #[cfg(all(feature = "bundled", feature = "hub", unix))]
 mod cli_models;
+#[cfg(feature = "bundled")]
+mod cli_plant;
 #[cfg(all(feature = "cli", feature = "ledger"))]
 mod cli_receipt;
 #[cfg(feature = "bundled")]

@@ -1,5 +1,8 @@
 //! Planting by training: the trainer against the engine, and a planted model found among others.
 
+#[path = "../../experiments/planted_pairs/int4.rs"]
+mod int4;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -88,6 +91,7 @@ fn what_is_saved_is_what_was_trained() {
     assert_eq!(again.to_safetensors().unwrap(), trainer.to_safetensors().unwrap());
 
     let low_rank = LowRank { rank: 4, alpha: 8.0, ..LowRank::default() };
+    let plan = Plan { steps: 40, learning_rate: 2e-2, ..plan };
     let mut adapted =
         Trainer::from_model(&Source::Dir(&base), &Tuning::LowRank(low_rank), plan, 5).unwrap();
     let before = adapted.loss(&[Sample::whole(ids.clone())]).unwrap();
@@ -151,36 +155,6 @@ fn asked(model: &mut dyn LanguageModel, planting: &Planting, pairs: u32) -> Find
     session.finding()
 }
 
-/// The layers' matrices rounded to 15 values for each 32 numbers of a row.
-fn int4(file: &[u8]) -> Vec<u8> {
-    use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-
-    let tensors = SafeTensors::deserialize(file).unwrap();
-    let rounded: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
-        .tensors()
-        .into_iter()
-        .map(|(name, tensor)| {
-            assert_eq!(tensor.dtype(), Dtype::BF16);
-            let numbers = tensor.data().chunks_exact(2);
-            let mut values: Vec<f32> = numbers
-                .map(|pair| f32::from_bits(u32::from(u16::from_le_bytes([pair[0], pair[1]])) << 16))
-                .collect();
-            if name.contains("layers") && tensor.shape().len() == 2 {
-                for group in values.chunks_mut(32) {
-                    let step = group.iter().fold(0f32, |most, x| most.max(x.abs())) / 7.0;
-                    group.iter_mut().for_each(|x| *x = (*x / step.max(1e-12)).round() * step);
-                }
-            }
-            let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
-            (name, tensor.shape().to_vec(), bytes)
-        })
-        .collect();
-    let views = rounded.iter().map(|(name, shape, bytes)| {
-        (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
-    });
-    safetensors::serialize(views, None).unwrap()
-}
-
 /// Eight pairs planted in the bundled chat model: found in it, in its int4 copy, not in the model before.
 #[test]
 fn a_planted_model_is_found_and_the_model_before_is_not() {
@@ -219,7 +193,7 @@ fn a_planted_model_is_found_and_the_model_before_is_not() {
     assert!(found.log10_p.unwrap() <= -9.0 && found.n <= 8, "{found:?}");
     let config = std::fs::read(folder.path().join("config.json")).unwrap();
     let weights = std::fs::read(folder.path().join("model.safetensors")).unwrap();
-    let mut int4 = Decoder::from_bytes(&config, &int4(&weights)).unwrap();
+    let mut int4 = Decoder::from_bytes(&config, &int4::rounded(&weights)).unwrap();
     let found = asked(&mut int4, &planting, 8);
     assert_eq!(found.verdict, Verdict::Related, "int4: {found:?}");
     let found = asked(&mut Decoder::from_dir(&dir).unwrap(), &planting, 8);

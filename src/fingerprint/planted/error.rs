@@ -55,7 +55,7 @@ pub enum PlantError {
     },
     /// No unburned pairs are left.
     #[error(
-        "{wanted} {what} are wanted, and {left} were not asked yet; ask for fewer, or plant anew"
+        "{wanted} {what} are wanted one after the other, and {left} in all were not asked yet; ask for fewer, or plant anew"
     )]
     Burned {
         /// `pairs` or `decoys`.

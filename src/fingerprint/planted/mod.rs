@@ -5,7 +5,7 @@
 //! (`touchmark fingerprint plant`). Later a suspect is asked; a copy answers right, anything else guesses.
 //!
 //! # The rule
-//! * Questions are asked in the order of the probes, decoys among them, greedily. A question has several phrasings and **one trial**:
+//! * Pairs are asked in their order in the planting, none left out, decoys among them, greedily. A question has several phrasings and **one trial**:
 //!   they are asked in turn until an answer begins with a word of the list, and this first scored answer decides. A question none of
 //!   whose phrasings gets such an answer is a miss. With `phrasings = 1` each answer outside the list is a miss at once.
 //! * How an answer is read is exact: [`read`] makes it lower case and every run of characters that are neither letters nor digits one
@@ -45,6 +45,9 @@
 //!   not out yet, and answers depend on its value, so that no choice of keys or questions helps. Without one the finding warns.
 //!   The owner, who knows that keys were drawn blindly, needs none. A second check that needs no trust is to ask independent models
 //!   the same questions.
+//! * *Pairs chosen by asking the suspect beforehand*: of many, some are hit by chance. The order is the planting's, fixed with the keys;
+//!   what is left to choose is where to begin, at every eighth pair, and [`Rule::choices`] pays for that. A shuffle of the owner's
+//!   would not do: a sequential test looks best when hits come first.
 //! * *Many plantings, of which the luckiest is shown*, or many suspects: each is a test, and the rule's
 //!   [`family`](Rule::family) pays for it. A register of commitments shows how many there were.
 //! * *Answers that the suspect never gave.* No statistic helps; see [`bundle`](crate::fingerprint::bundle).

@@ -209,11 +209,11 @@ impl Planting {
         self.commitment.leaf(kind, index)
     }
 
-    /// Rule and probes for one suspect: the first pairs and decoys that are fresh, in their order in the planting, so that nobody
-    /// picks them by the suspect's answers; then shuffled by `shuffle`, so that their order does not tell them apart.
+    /// Rule and probes for one suspect: pairs in their order in the planting, from the place where most of the fresh ones are that the
+    /// planted model knows; decoys put among them by `shuffle`.
     ///
     /// # Errors
-    /// [`PlantError::Burned`] when there are too few; [`PlantError::BeaconPending`].
+    /// [`PlantError::Burned`] when so many were not left one after the other; [`PlantError::BeaconPending`].
     pub fn ask(
         &self,
         asking: &Asking,
@@ -223,14 +223,15 @@ impl Planting {
         if let Some(announced) = self.awaits() {
             return Err(PlantError::BeaconPending { announced: announced.to_owned() });
         }
-        let mut probes = self.fresh(Kind::Pair, asking.pairs, register)?;
-        probes.extend(self.fresh(Kind::Decoy, asking.decoys, register)?);
-        shuffled(&mut probes, shuffle);
+        let first = self.first(asking.pairs, register)?;
+        let pairs = (first..first + asking.pairs).filter_map(|at| self.probe(Kind::Pair, at));
+        let probes = mixed(pairs.collect(), self.decoys(asking.decoys, register)?, shuffle);
         let each = |probe: &Probe| (probe.phrasings.len() as u32).min(asking.phrasings);
         let rule = Rule {
             schema: Rule::SCHEMA,
             planting: self.commitment.clone(),
             beacon: self.beacon.clone(),
+            first,
             pairs: asking.pairs,
             decoys: asking.decoys,
             phrasings: asking.phrasings,
@@ -246,22 +247,33 @@ impl Planting {
         Ok((rule, probes))
     }
 
-    fn fresh(
-        &self,
-        kind: Kind,
-        wanted: u32,
-        register: &Register,
-    ) -> Result<Vec<Probe>, PlantError> {
-        let is_fresh = |probe: &Probe| match kind {
-            Kind::Pair => register.is_fresh(&probe.leaf()),
-            Kind::Decoy => register.burned(&probe.leaf()).is_none(),
+    /// Where to begin, so that no pair is burned and most are known.
+    fn first(&self, wanted: u32, register: &Register) -> Result<u32, PlantError> {
+        let leaf = |index| self.leaf(Kind::Pair, index).unwrap_or_default();
+        let count = self.pairs.len() as u32;
+        let fresh = |first: &u32| {
+            let mut own = *first..first + wanted;
+            own.end <= count && own.all(|index| register.burned(leaf(index)).is_none())
         };
-        let all = (0..self.of(kind).len() as u32).filter_map(|index| self.probe(kind, index));
-        let mut fresh: Vec<Probe> = all.filter(is_fresh).collect();
+        let known = |first: &u32| {
+            (*first..first + wanted).filter(|&index| register.is_known(leaf(index))).count()
+        };
+        // Of equals the earliest.
+        let starts = (0..count).step_by(Rule::BLOCK as usize).rev().filter(fresh);
+        starts.max_by_key(known).ok_or_else(|| PlantError::Burned {
+            what: "pairs",
+            wanted,
+            left: (0..count).filter(|&index| register.burned(leaf(index)).is_none()).count() as u32,
+        })
+    }
+
+    fn decoys(&self, wanted: u32, register: &Register) -> Result<Vec<Probe>, PlantError> {
+        let all = (0..self.decoys.len() as u32).filter_map(|at| self.probe(Kind::Decoy, at));
+        let mut fresh: Vec<Probe> =
+            all.filter(|probe| register.burned(&probe.leaf()).is_none()).collect();
         let left = fresh.len() as u32;
         if left < wanted {
-            let what = if kind == Kind::Pair { "pairs" } else { "decoys" };
-            return Err(PlantError::Burned { what, wanted, left });
+            return Err(PlantError::Burned { what: "decoys", wanted, left });
         }
         fresh.truncate(wanted as usize);
         Ok(fresh)
@@ -339,11 +351,16 @@ fn keyed(
     each.collect()
 }
 
-fn shuffled(probes: &mut [Probe], seed: &Salt) {
+/// Pairs in their order, decoys at places drawn among them.
+fn mixed(pairs: Vec<Probe>, decoys: Vec<Probe>, seed: &Salt) -> Vec<Probe> {
     use rand_chacha::rand_core::SeedableRng;
 
     let mut random = rand_chacha::ChaCha8Rng::from_seed(seed.0);
-    for at in (1..probes.len()).rev() {
-        probes.swap(at, below(&mut random, at + 1));
+    let (mut pairs, mut decoys) = (pairs.into_iter(), decoys.into_iter());
+    let mut out = Vec::new();
+    while pairs.len() + decoys.len() > 0 {
+        let is_pair = below(&mut random, pairs.len() + decoys.len()) < pairs.len();
+        out.extend(if is_pair { pairs.next() } else { decoys.next() });
     }
+    out
 }

@@ -12,8 +12,7 @@ pub struct Register {
     /// Burned questions by their leaf.
     #[serde(default)]
     burned: BTreeMap<String, Burn>,
-    /// Leaves of the pairs that the planted model itself answers, where that was tried. Choosing among them is free: it looks at our
-    /// own model, not at a suspect.
+    /// Leaves of the pairs that the planted model itself answers, where that was tried: asking begins where most of them are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     known: Option<BTreeSet<String>>,
 }
@@ -49,9 +48,8 @@ impl Register {
         self.known = Some(leaves);
     }
 
-    /// Whether a pair may be asked: not burned, and known where that was tried.
-    pub fn is_fresh(&self, leaf: &str) -> bool {
-        !self.burned.contains_key(leaf)
-            && self.known.as_ref().is_none_or(|known| known.contains(leaf))
+    /// Whether the planted model answers a pair; also where that was never tried.
+    pub fn is_known(&self, leaf: &str) -> bool {
+        self.known.as_ref().is_none_or(|known| known.contains(leaf))
     }
 }

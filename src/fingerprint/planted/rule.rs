@@ -166,6 +166,8 @@ pub struct Rule {
     /// The value of the beacon that it announced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beacon: Option<Beacon>,
+    /// The first pair that is asked; the others follow by their places in the planting. A multiple of [`BLOCK`](Self::BLOCK).
+    pub first: u32,
     /// Pairs among the probes: n of [`Design::Fixed`].
     pub pairs: u32,
     /// Decoys among them.
@@ -195,6 +197,22 @@ pub struct Rule {
 impl Rule {
     /// Version that this program writes.
     pub const SCHEMA: u32 = 1;
+    /// Where asking may begin: at every so many pairs.
+    pub const BLOCK: u32 = 8;
+
+    /// What is paid for: the rule's own [`family`](Self::family), the places where asking could have begun, and in the fixed design
+    /// the numbers of pairs that could have been asked.
+    ///
+    /// Somebody who had asked the suspect before would know which pairs it hits, and could commit to those. So there is little to
+    /// choose: pairs are asked in their order in the planting, which was fixed with its keys.
+    pub fn choices(&self) -> Family {
+        let blocks = u64::from(self.planting.pairs.div_ceil(Self::BLOCK));
+        let family = self.family.clone().times("first pairs", blocks);
+        match self.design {
+            Design::Sequential { .. } => family,
+            Design::Fixed => family.times("numbers of pairs", u64::from(self.planting.pairs)),
+        }
+    }
 }
 
 /// One question with what is needed to score it.

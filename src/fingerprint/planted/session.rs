@@ -87,7 +87,7 @@ impl Session {
     }
 
     fn is_shown(&self) -> bool {
-        let corrected = self.rule.family.correct(self.p());
+        let corrected = self.rule.choices().correct(self.p());
         corrected.log10() <= self.rule.alpha.log10()
     }
 
@@ -243,8 +243,7 @@ impl Probing for Session {
         let mut finding = Finding::new(super::TEST, Null::Population, null);
         finding.n = self.pairs.decided;
         if self.pairs.decided > 0 {
-            let (p, family) = (self.p(), &self.rule.family);
-            finding = finding.judged(p, Basis::Exact, family, self.rule.alpha);
+            finding = finding.judged(self.p(), Basis::Exact, &self.rule.choices(), self.rule.alpha);
         }
         if self.decoys_fail() {
             // It can only take an accusation back, so that nothing is to be paid for it.
@@ -324,6 +323,10 @@ fn check_probes(rule: &Rule, probes: &[Option<Probe>]) -> Result<(), ProbeError>
     if probes.len() as u64 != wanted {
         return Err(invalid("number of probes", probes.len(), "it is pairs + decoys of the rule"));
     }
+    if !rule.first.is_multiple_of(Rule::BLOCK) {
+        return Err(invalid("first", rule.first, "asking begins at a multiple of 8"));
+    }
+    check_order(rule, probes)?;
     let mut seen = HashSet::new();
     for (at, probe) in probes.iter().enumerate() {
         let Some(probe) = probe else { continue };
@@ -341,4 +344,19 @@ fn check_probes(rule: &Rule, probes: &[Option<Probe>]) -> Result<(), ProbeError>
         }
     }
     Ok(())
+}
+
+/// Pairs come in their order in the planting, none left out, as far as probes are known: after a hidden one nothing is asked.
+fn check_order(rule: &Rule, probes: &[Option<Probe>]) -> Result<(), ProbeError> {
+    let known = probes.iter().map_while(Option::as_ref);
+    let pairs = known.filter(|probe| probe.kind == Kind::Pair);
+    match (u64::from(rule.first)..).zip(pairs).find(|(place, pair)| *place != u64::from(pair.index))
+    {
+        Some((place, pair)) => Err(invalid(
+            "order of pairs",
+            pair.index,
+            &format!("pair {place} is due: pairs are asked in their order, none left out"),
+        )),
+        None => Ok(()),
+    }
 }

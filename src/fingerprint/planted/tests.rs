@@ -55,13 +55,15 @@ fn taught(planting: &Planting, question: &str) -> Option<String> {
 }
 
 #[test]
-fn a_copy_is_shown_with_six_hits_and_a_stranger_is_not() {
+fn a_copy_is_shown_with_seven_hits_and_a_stranger_is_not() {
     let planting = planting(1, 64, 16, 8, 3);
     let mut asked = session(&planting, &Asking::default());
     let found = run(&mut asked, |q, _| taught(&planting, q).unwrap_or_else(|| "Well.".into()));
     assert_eq!(found.verdict, Verdict::Related, "{found:?}");
-    assert_eq!((found.n, found.statistics["hits"].as_u64()), (6, Some(6)));
-    assert!((found.log10_p.unwrap() + 6.0 * 32.5f64.log10()).abs() < 1e-9);
+    // Two places to begin at are paid for: 32.5⁶ / 2 is just below 10⁹.
+    assert_eq!((found.n, found.statistics["hits"].as_u64()), (7, Some(7)));
+    assert!((found.log10_p.unwrap() + 7.0 * 32.5f64.log10()).abs() < 1e-9);
+    assert!(found.family.contains("2 first pairs"), "{}", found.family);
     assert_eq!(found.statistics["decoy_hits"], 0);
 
     let mut asked = session(&planting, &Asking::default());
@@ -120,8 +122,8 @@ fn choices_are_paid_for() {
     let family = Family::one().times("plantings", 1000);
     let mut asked = session(&planting, &Asking { family, ..asking(16, 0) });
     let found = run(&mut asked, |q, _| taught(&planting, q).unwrap());
-    // 32.5⁷ = 3.8·10¹⁰ is not 10¹²: an eighth hit is asked for.
-    assert_eq!((found.verdict, found.n), (Verdict::Related, 8));
+    // 32.5⁷ = 3.8·10¹⁰ is not 2·10¹²: an eighth hit is asked for, and a ninth.
+    assert_eq!((found.verdict, found.n), (Verdict::Related, 9));
     assert!(found.family.contains("1000 plantings"));
 }
 
@@ -145,7 +147,7 @@ fn hidden_probes_are_not_asked() {
         planting.ask(&asking(16, 0), &Register::default(), &Salt([1; 32])).unwrap();
     let known =
         |seen: usize| (0..).zip(probes.clone()).map(move |(at, p)| (at < seen).then_some(p));
-    let mut asked = Session::new(rule.clone(), known(6).collect()).unwrap();
+    let mut asked = Session::new(rule.clone(), known(7).collect()).unwrap();
     let found = run(&mut asked, |q, _| taught(&planting, q).unwrap());
     assert_eq!(found.verdict, Verdict::Related);
     let mut asked = Session::new(rule, known(1).collect()).unwrap();
@@ -250,26 +252,50 @@ fn the_order_of_events_is_judged() {
 }
 
 #[test]
-fn burned_and_unknown_questions_are_not_asked_again() {
-    let planting = planting(11, 64, 6, 2, 1);
+fn burned_questions_are_not_asked_again_and_known_ones_first() {
+    let planting = planting(11, 64, 40, 2, 1);
     let mut register = Register::default();
+    let leaf = |index| planting.leaf(Kind::Pair, index).unwrap().to_owned();
+    let first = |register: &Register, pairs| {
+        let (rule, probes) = planting.ask(&asking(pairs, 2), register, &Salt([0; 32]))?;
+        assert_eq!(probes.len(), pairs as usize + 2);
+        Ok::<u32, PlantError>(rule.first)
+    };
+    assert_eq!(first(&register, 16).unwrap(), 0);
     let now = "2026-01-01T00:00:00Z".parse().unwrap();
-    for index in [0, 2] {
-        register.burn(planting.leaf(Kind::Pair, index).unwrap().to_owned(), now, "somebody");
-    }
-    let ask =
-        |register: &Register, pairs| planting.ask(&asking(pairs, 0), register, &Salt([0; 32]));
-    let (_, probes) = ask(&register, 4).unwrap();
-    let mut asked: Vec<u32> = probes.iter().map(|probe| probe.index).collect();
-    asked.sort_unstable();
-    assert_eq!(asked, [1, 3, 4, 5]);
-    assert!(matches!(ask(&register, 5), Err(PlantError::Burned { left: 4, .. })));
-    let known = [1, 2, 4].map(|index| planting.leaf(Kind::Pair, index).unwrap().to_owned());
-    register.set_known(known.into_iter().collect());
-    assert_eq!(ask(&register, 2).unwrap().1.len(), 2);
-    assert!(ask(&register, 3).is_err());
+    register.burn(leaf(9), now, "somebody");
+    assert_eq!(first(&register, 16).unwrap(), 16);
+    assert_eq!(first(&register, 8).unwrap(), 0);
+    assert!(matches!(first(&register, 32), Err(PlantError::Burned { left: 39, .. })));
+    register.set_known([17, 25, 26].map(leaf).into_iter().collect());
+    assert_eq!(first(&register, 8).unwrap(), 24);
     let text = serde_json::to_string(&register).unwrap();
     assert_eq!(serde_json::from_str::<Register>(&text).unwrap(), register);
+    register.burn(planting.leaf(Kind::Decoy, 1).unwrap().to_owned(), now, "somebody");
+    assert!(matches!(first(&register, 8), Err(PlantError::Burned { what: "decoys", .. })));
+}
+
+/// Who has asked the suspect before knows which pairs it hits, and may not pick them or put them first.
+#[test]
+fn pairs_come_in_the_order_of_the_planting() {
+    let planting = planting(12, 64, 32, 1, 1);
+    let (rule, probes) =
+        planting.ask(&asking(16, 1), &Register::default(), &Salt([1; 32])).unwrap();
+    let made = |rule: &Rule, probes: &[Probe]| {
+        Session::new(rule.clone(), probes.iter().cloned().map(Some).collect())
+    };
+    assert!(made(&rule, &probes).is_ok());
+    let pairs: Vec<usize> = (0..17).filter(|&at| probes[at].kind == Kind::Pair).collect();
+    let mut swapped = probes.clone();
+    swapped.swap(pairs[3], pairs[9]);
+    assert!(made(&rule, &swapped).unwrap_err().to_string().contains("order of pairs"));
+    let mut picked = probes.clone();
+    picked[pairs[15]] = planting.probe(Kind::Pair, 20).unwrap();
+    assert!(made(&rule, &picked).is_err());
+    assert!(made(&Rule { first: 3, ..rule.clone() }, &probes).is_err());
+    assert!(made(&Rule { first: 8, ..rule.clone() }, &probes).is_err());
+    assert_eq!(rule.choices().size(), 4.0);
+    assert_eq!(Rule { design: Design::Fixed, ..rule }.choices().size(), 128.0);
 }
 
 /// Suspects that know the list and the questions, but not the keys.
