@@ -71,11 +71,20 @@ impl Table {
     /// p^(1/τ) / Σ p^(1/τ) over the named answers alone has too small a denominator, and a nucleus keeps at least its mass.
     pub(super) fn ceilings(&self, symbols: &[String], temperature: f64, top_p: f64) -> Vec<u32> {
         let highest = self.0.values().copied().fold(0.0, f64::max).max(1e-300);
-        let power =
-            |p: f64| if temperature > 0.0 { (p / highest).powf(1.0 / temperature) } else { 1.0 };
-        let named: f64 = self.0.values().map(|p| power(*p)).sum();
-        // At the temperature of the log-probabilities themselves, what is not named counts.
-        let whole = if (temperature - 1.0).abs() < 1e-9 { 1.0 / highest } else { named };
+        // Of a greedy answer, those that lead by last digits alone may be either.
+        let greedy = |p: f64| if p >= 0.9 * highest { 1.0 } else { 0.0 };
+        let power = |p: f64| match temperature {
+            temperature if temperature > 0.0 => (p / highest).powf(1.0 / temperature),
+            _ => greedy(p),
+        };
+        let whole = if temperature <= 0.0 {
+            1.0
+        } else if (temperature - 1.0).abs() < 1e-9 {
+            // At the temperature of the log-probabilities themselves, what is not named counts.
+            1.0 / highest
+        } else {
+            self.0.values().map(|p| power(*p)).sum()
+        };
         let ceiling = |text: &String| {
             let p = power(self.0.get(text).copied().unwrap_or(0.0)) / whole / top_p;
             (p.clamp(0.0, 1.0) * 1e6).ceil() as u32
@@ -119,7 +128,10 @@ mod tests {
             [1_000_000, 0, 0]
         );
         let ceilings = plain.ceilings(&["a".to_owned(), "c".to_owned()], 0.5, 1.0);
-        assert_eq!(ceilings, [789_474, 21_930, 1_000_000]);
+        assert_eq!(ceilings, [782_609, 21_740, 1_000_000]);
+        let greedy = plain.ceilings(&["a".to_owned(), "b".to_owned()], 0.0, 1.0);
+        assert_eq!(greedy, [1_000_000, 0, 1_000_000]);
+        assert_eq!(plain.ceilings(&["b".to_owned()], 1.0, 0.9)[0], 333_334);
         let nucleus = plain.tempered(1.0, 0.8);
         assert_eq!(nucleus.likeliest(5), ["a", "b"]);
         assert!((nucleus.0["a"] - 2.0 / 3.0).abs() < 1e-12);

@@ -93,16 +93,37 @@ fn plan_settings() -> PlanSettings {
     }
 }
 
+/// A server that samples as it likes.
+struct Heated {
+    model: Toy,
+    temperature: f64,
+}
+
+impl Heated {
+    fn answer(&mut self, request: &Request) -> Completion {
+        self.model.answer(&Request { temperature: self.temperature, ..request.clone() })
+    }
+}
+
 fn tried(
     test: &str,
     enrolments: &[Enrolment],
     panel: Option<&Panel>,
     suspect: &mut Toy,
 ) -> Finding {
+    tried_by(test, enrolments, panel, &mut |request| suspect.answer(request))
+}
+
+fn tried_by(
+    test: &str,
+    enrolments: &[Enrolment],
+    panel: Option<&Panel>,
+    suspect: &mut dyn FnMut(&Request) -> Completion,
+) -> Finding {
     let plan = plan(test, "a test", enrolments, panel, &plan_settings()).unwrap();
     let mut session = plan.start().unwrap();
     while let Some(step) = session.next().unwrap() {
-        session.observe(&suspect.answer(&step.request)).unwrap();
+        session.observe(&suspect(&step.request)).unwrap();
     }
     session.finding()
 }
@@ -120,6 +141,11 @@ fn identity_from_enrolment_to_finding() {
             let other = tried(exchange::TEST, &enrolment, None, &mut Toy::new(name, 9));
             assert_eq!(other.verdict, Verdict::Changed, "{other:?}");
             assert!(other.n <= 60, "{}", other.n);
+        }
+        for temperature in [0.0, 0.6, 1.3] {
+            let suspect = &mut Heated { model: Toy::new(1, 9), temperature };
+            let found = tried_by(exchange::TEST, &enrolment, None, &mut |it| suspect.answer(it));
+            assert_ne!(found.verdict, Verdict::Changed, "at {temperature}: {found:?}");
         }
         let hidden = &mut Toy { hidden: 8, ..Toy::new(2, 9) };
         assert_eq!(tried(exchange::TEST, &enrolment, None, hidden).verdict, Verdict::Inconclusive);
