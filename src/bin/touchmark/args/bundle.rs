@@ -16,7 +16,7 @@ pub struct Bundle {
 #[derive(Subcommand)]
 pub enum BundleAction {
     /// Fix a test before its first query: sign digests of its rule and of every probe
-    Commit(Commit),
+    Commit(Box<Commit>),
     /// Check a bundle from its files alone; exit code 1 if anything is not as it was signed
     Verify(Verify),
     /// Open what was asked, so that others can check it; probes that were not asked stay secret

@@ -27,7 +27,7 @@ pub struct Cost {
 pub fn texts(path: &Path) -> anyhow::Result<Vec<String>> {
     let whole =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    if !path.extension().is_some_and(|ending| ending == "jsonl") {
+    if path.extension().is_none_or(|ending| ending != "jsonl") {
         return Ok(vec![whole]);
     }
     let text = |line: &str| {
@@ -74,7 +74,7 @@ pub fn windows(
 
 /// Mean loss over windows, each predicted from its own beginning.
 pub fn cost(model: &mut Model, windows: &[Vec<TokenId>]) -> anyhow::Result<Cost> {
-    let start = model.begin.first().or(model.ends.end.first()).copied();
+    let start = model.begin.first().or_else(|| model.ends.end.first()).copied();
     let (mut sum, mut tokens) = (0.0, 0u64);
     for window in windows {
         let ids: Vec<TokenId> = start.into_iter().chain(window.iter().copied()).collect();

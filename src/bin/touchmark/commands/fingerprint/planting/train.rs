@@ -50,7 +50,7 @@ fn end_of_turn(model: &Model, prompt: &Prompt) -> anyhow::Result<Option<TokenId>
         Some(rest) => model.tokenizer.encode_prompt(rest)?.first().copied(),
         None => None,
     };
-    Ok(first.filter(|id| ends.contains(id)).or(ends.last().copied()))
+    Ok(first.filter(|id| ends.contains(id)).or_else(|| ends.last().copied()))
 }
 
 /// Steps of a run.
