@@ -117,7 +117,7 @@ fn positions_that_are_not_scored_teach_nothing() {
     assert_eq!(loss(1..10, ids.clone()), loss(1..10, changed.clone()));
     assert_ne!(loss(1..18, ids.clone()), loss(1..18, changed));
     let trainer = Trainer::from_nothing(&shape, plan.clone(), 1).unwrap();
-    assert!(trainer.loss(&[Sample { ids: ids, scored: 0..1 }]).is_err());
+    assert!(trainer.loss(&[Sample { ids, scored: 0..1 }]).is_err());
     assert!(trainer.loss(&[Sample::whole(vec![1, 30])]).is_err());
     assert!(trainer.loss(&[Sample::whole(vec![1; 300])]).is_err());
 }
