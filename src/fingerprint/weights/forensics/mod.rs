@@ -7,7 +7,7 @@
 //! | adapters: a difference of low rank | singular values of a two-sided sketch of the difference (`spectrum`) |
 //! | quantisation | residuals from the grids that quantisers use, for each row and group (`lattice`) |
 //! | pruning | zeros that the reference does not have, and their pattern (`moments`) |
-//! | noise, or a merge with a model not known | a difference that is white: no large singular values, rows alike, normal tails |
+//! | added noise | a difference that is white: no large singular values, rows of one size, normal tails |
 //! | merging | least squares on candidate models ([`MergeFit`]) |
 //! | 16-bit rounding | values that are exactly the reference's, rounded (`moments`) |
 //!

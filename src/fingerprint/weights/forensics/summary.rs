@@ -106,14 +106,14 @@ pub enum Way {
         /// Median relative change.
         relative: f64,
     },
-    /// A white difference: noise, or a merge with a model that is not known.
+    /// A white difference of one size: added noise.
     White {
         /// Median relative change.
         relative: f64,
     },
     /// A sum of known models.
     Merged,
-    /// A difference of no special form, small against the weights: further training.
+    /// A difference of no special form: further training, or a merge with a model that is not known.
     FineTuned {
         /// Median relative change.
         relative: f64,
@@ -238,11 +238,15 @@ fn kinds_of(tensor: &TensorForensics) -> Vec<Kind> {
     }]
 }
 
-/// Normal tails, rows alike, no singular value that stands out.
+/// Normal tails, rows of one size, no singular value that stands out: within what chance leaves. Further training comes near, with rows
+/// that learn more than others.
 fn is_white(tensor: &TensorForensics) -> bool {
+    let (rows, n) = (tensor.rows as f64, (tensor.rows * tensor.columns) as f64);
     let flat = tensor.spectrum.is_some_and(|s| s.white > 0.9 && 20 * s.rank <= s.of);
-    let normal = tensor.kurtosis.is_some_and(|kurtosis| (2.6..3.4).contains(&kurtosis));
-    flat && normal && tensor.row_variation.is_some_and(|variation| variation < 2.5)
+    let tails = 4.0 * (24.0 / n).sqrt() + 0.02;
+    let normal = tensor.kurtosis.is_some_and(|kurtosis| (kurtosis - 3.0).abs() < tails);
+    let even = 1.0 + 4.0 / (2.0 * rows).sqrt();
+    flat && normal && tensor.row_variation.is_some_and(|variation| variation < even)
 }
 
 fn reading(kind: Kind, tensors: &[&TensorForensics], of: usize) -> Reading {
@@ -275,14 +279,14 @@ fn reading(kind: Kind, tensors: &[&TensorForensics], of: usize) -> Reading {
         }
         Kind::White => {
             let words = format!(
-                "a white difference, as noise leaves, or a merge with a model that is not known, {} of the weights in size",
+                "a white difference of one size, as added noise leaves, {} of the weights in size",
                 percent(relative)
             );
             (Way::White { relative }, words)
         }
         Kind::Dense => {
             let words = format!(
-                "a difference of no special form, as further training leaves, {} of the weights in size",
+                "a difference of no special form, as further training leaves, or a merge with a model that is not known, {} of the weights in size",
                 percent(relative)
             );
             (Way::FineTuned { relative }, words)
