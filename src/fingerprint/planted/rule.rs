@@ -133,8 +133,8 @@ pub enum Design {
 }
 
 impl Default for Design {
-    /// λ = ½: a hit multiplies by (k + 1)/2, a miss by ½; best where a copy answers half of the questions, and for k = 64 six hits
-    /// without a miss are enough for 10⁻⁹.
+    /// λ = ½: a hit multiplies by (k + 1)/2, a miss by ½; best where a copy answers half of the questions. For k = 64 six hits
+    /// without a miss give 10⁻⁹, before [choices](Rule::choices) are paid for.
     fn default() -> Self {
         Self::Sequential { lambda: 0.5 }
     }

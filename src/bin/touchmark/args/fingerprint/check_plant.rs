@@ -14,7 +14,7 @@ pub struct CheckPlant {
     pub planting: PathBuf,
     #[command(flatten)]
     pub loading: Loading,
-    /// Note which pairs this model answers, so that suspects are asked those alone: for the planted model itself
+    /// Note which pairs this model answers, so that asking begins where most of them are: for the planted model itself
     #[arg(long)]
     pub keep: bool,
     /// The model before planting, to compare the cost
