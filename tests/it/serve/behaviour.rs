@@ -37,6 +37,7 @@ fn a_served_model_is_told_from_its_tune() {
         &tune,
         "--parts",
         "identity,drift",
+        "--strict",
     ];
     home.ok(&enrol);
     let serve =
@@ -90,5 +91,5 @@ fn an_enrolment_over_http_goes_on_where_its_budget_ended() {
     assert!(!home.path("served.json.part").exists());
     let kept: Value =
         serde_json::from_slice(&std::fs::read(home.path("served.json")).unwrap()).unwrap();
-    assert!(kept["lineage"]["cells"].as_array().unwrap().len() > 20);
+    assert!(kept["lineage"]["cells"].as_array().unwrap().len() >= 15);
 }

@@ -4,7 +4,7 @@ use super::super::exchange::chances;
 use super::super::lineage::first_word;
 use super::super::protocol::Protocol;
 use super::select::{growth, order};
-use super::table::Table;
+use super::table::{Table, ceilings, tokens};
 use super::{
     Cell, Greedy, GreedyCell, Identity, NullProtocol, Panel, PanelMember, Sample, Samples, Top,
     Tops,
@@ -54,6 +54,8 @@ pub struct Settings {
     pub training: u32,
     /// Log-probabilities to ask for; 20 is what servers tell.
     pub top: u8,
+    /// Tokens of the reference's vocabulary, at most.
+    pub vocabulary: usize,
 }
 
 impl Settings {
@@ -80,6 +82,7 @@ impl Settings {
             alpha: 0.01,
             training: 30,
             top: TOP,
+            vocabulary: 300_000,
         }
     }
 
@@ -160,8 +163,8 @@ pub fn record<E: From<RecordError>>(
 /// What is known of a model's first token after a prompt.
 struct Known {
     table: Table,
-    /// From log-probabilities, not from answers.
-    exact: bool,
+    /// The tokens that it follows from; none where it was estimated from answers.
+    tokens: Vec<(String, f64)>,
     prompt_tokens: Option<u64>,
 }
 
@@ -175,15 +178,17 @@ fn table<E>(
 ) -> Result<Known, E> {
     let request = protocol.request(prompt, 1, Some(settings.top));
     let first = ask(Asked { model, request: &request, repeat: 0 })?;
-    if let Some(table) = Table::from_logprobs(&first) {
-        return Ok(Known { table, exact: true, prompt_tokens: first.prompt_tokens });
+    let told = tokens(&first);
+    if !told.is_empty() {
+        let table = Table::from_tokens(&told);
+        return Ok(Known { table, tokens: told, prompt_tokens: first.prompt_tokens });
     }
     let request = protocol.request(prompt, 1, None);
     let answers: Result<Vec<_>, E> = (0..settings.training)
         .map(|repeat| Ok(ask(Asked { model, request: &request, repeat })?.text))
         .collect();
     let table = Table::from_answers(&answers?);
-    Ok(Known { table, exact: false, prompt_tokens: first.prompt_tokens })
+    Ok(Known { table, tokens: Vec::new(), prompt_tokens: first.prompt_tokens })
 }
 
 /// What is known of one prompt before it is chosen.
@@ -286,18 +291,19 @@ fn member<E>(
     ask: &mut Ask<'_, E>,
 ) -> Result<(Table, Vec<u32>), E> {
     let Protocol { temperature, .. } = settings.protocol;
+    let exact = !base.tokens.is_empty();
     if null.protocol.system != settings.protocol.system {
         return Ok((table(settings, &null.protocol, 0, prompt, ask)?.table, Vec::new()));
     }
     // Log-probabilities are told before temperature and truncation.
-    let (factor, top_p) = if base.exact {
+    let (factor, top_p) = if exact {
         (null.protocol.temperature, null.protocol.top_p)
     } else {
         (null.protocol.temperature / temperature.max(1e-6), null.protocol.top_p)
     };
     let enrolled = null.protocol == settings.protocol;
-    let ceilings = if base.exact && !enrolled {
-        base.table.ceilings(symbols, factor, top_p)
+    let ceilings = if exact && !enrolled {
+        ceilings(&base.tokens, symbols, factor, top_p, settings.vocabulary)
     } else {
         Vec::new()
     };

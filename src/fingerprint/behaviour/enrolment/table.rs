@@ -10,14 +10,13 @@ use crate::lm::Completion;
 pub(super) struct Table(BTreeMap<String, f64>);
 
 impl Table {
-    /// From the log-probabilities of a first token.
-    pub(super) fn from_logprobs(answer: &Completion) -> Option<Self> {
-        let top = &answer.tokens.first().filter(|token| !token.top.is_empty())?.top;
+    /// From tokens and their chances.
+    pub(super) fn from_tokens(tokens: &[(String, f64)]) -> Self {
         let mut chances = BTreeMap::new();
-        for (text, logprob) in top {
-            *chances.entry(symbol(text)).or_insert(0.0) += logprob.exp();
+        for (symbol, p) in tokens {
+            *chances.entry(symbol.clone()).or_insert(0.0) += p;
         }
-        Some(Self(chances))
+        Self(chances)
     }
 
     /// From answers, each as likely; as if half an answer more had been another.
@@ -65,33 +64,6 @@ impl Table {
         Self(kept.into_iter().map(|(text, p)| (text, p / mass.max(top_p))).collect())
     }
 
-    /// What the chances of the symbols cannot exceed at `temperature` times the temperature and a nucleus of `top_p`, whatever the
-    /// answers are that are not named here; of all others together, 1. In parts of a million.
-    ///
-    /// p^(1/τ) / Σ p^(1/τ) over the named answers alone has too small a denominator, and a nucleus keeps at least its mass.
-    pub(super) fn ceilings(&self, symbols: &[String], temperature: f64, top_p: f64) -> Vec<u32> {
-        let highest = self.0.values().copied().fold(0.0, f64::max).max(1e-300);
-        // Of a greedy answer, those that lead by last digits alone may be either.
-        let greedy = |p: f64| if p >= 0.9 * highest { 1.0 } else { 0.0 };
-        let power = |p: f64| match temperature {
-            temperature if temperature > 0.0 => (p / highest).powf(1.0 / temperature),
-            _ => greedy(p),
-        };
-        let whole = if temperature <= 0.0 {
-            1.0
-        } else if (temperature - 1.0).abs() < 1e-9 {
-            // At the temperature of the log-probabilities themselves, what is not named counts.
-            1.0 / highest
-        } else {
-            self.0.values().map(|p| power(*p)).sum()
-        };
-        let ceiling = |text: &String| {
-            let p = power(self.0.get(text).copied().unwrap_or(0.0)) / whole / top_p;
-            (p.clamp(0.0, 1.0) * 1e6).ceil() as u32
-        };
-        symbols.iter().map(ceiling).chain([1_000_000]).collect()
-    }
-
     /// Chances of the symbols, and of all others, in parts of a million.
     pub(super) fn ppm(&self, symbols: &[String]) -> Vec<u32> {
         let parts = |p: f64| (p.clamp(0.0, 1.0) * 1e6).round() as u32;
@@ -108,6 +80,64 @@ impl Table {
         }
     }
 }
+
+/// The likeliest tokens that a model names, as symbols, with their chances. Several may have one symbol.
+pub(super) fn tokens(answer: &Completion) -> Vec<(String, f64)> {
+    let top = answer.tokens.first().map(|token| token.top.as_slice()).unwrap_or_default();
+    top.iter().map(|(text, logprob)| (symbol(text), logprob.exp())).collect()
+}
+
+/// What a member's chances of the symbols, and of all others together, cannot exceed, in parts of a million: the model of `tokens`
+/// at temperature τ and a nucleus of `top_p`, with `vocabulary` tokens at most.
+///
+/// With β = 1/τ, the chance of a token is p^β/Z, and Z ≥ Σ p^β over the tokens that are named. The others have r in all and none
+/// more than the least named p, so that Σ p^β over them is at most r · p^(β−1) for β ≥ 1, and n^(1−β) r^β for β < 1. A nucleus keeps
+/// at least its mass.
+pub(super) fn ceilings(
+    tokens: &[(String, f64)],
+    symbols: &[String],
+    temperature: f64,
+    top_p: f64,
+    vocabulary: usize,
+) -> Vec<u32> {
+    let parts = |p: f64| ((p / top_p).clamp(0.0, 1.0) * 1e6).ceil() as u32;
+    let highest = tokens.iter().map(|(_, p)| *p).fold(0.0, f64::max);
+    if temperature <= 0.0 {
+        // Those that lead by last digits alone may be either.
+        let leads =
+            |symbol: &String| tokens.iter().any(|(it, p)| it == symbol && *p >= 0.9 * highest);
+        let named = symbols.iter().map(|symbol| parts(f64::from(u8::from(leads(symbol)))));
+        return named.chain([0]).collect();
+    }
+    let power = |p: f64| p.powf(1.0 / temperature);
+    let least = tokens.iter().map(|(_, p)| *p).fold(1.0, f64::min);
+    let rest = (1.0 - tokens.iter().map(|(_, p)| *p).sum::<f64>()).max(0.0);
+    let others = if temperature <= 1.0 {
+        rest * least.powf(1.0 / temperature - 1.0)
+    } else {
+        let count = vocabulary.saturating_sub(tokens.len()).max(1) as f64;
+        count.powf(1.0 - 1.0 / temperature) * power(rest)
+    };
+    let whole: f64 = tokens.iter().map(|(_, p)| power(*p)).sum();
+    let mass = |symbol: &String| -> f64 {
+        tokens.iter().filter(|(it, _)| it == symbol).map(|(_, p)| power(*p)).sum()
+    };
+    let named: f64 = symbols.iter().map(mass).sum();
+    let ceiling = |symbol: &String| {
+        // White space, parts of characters and special tokens are many and all of them this symbol.
+        if symbol.is_empty() {
+            return 1_000_000;
+        }
+        // Some tokens that are not named may differ from this one by white space alone.
+        parts((mass(symbol) + SPELLINGS * power(least)).min(whole) / whole)
+    };
+    let beyond = (whole - named).max(0.0) + others;
+    let unnamed = parts((beyond / (whole + others)).min(1.0));
+    symbols.iter().map(ceiling).chain([unnamed]).collect()
+}
+
+/// Tokens that differ by white space alone, at most.
+const SPELLINGS: f64 = 4.0;
 
 #[cfg(test)]
 mod tests {
@@ -127,14 +157,40 @@ mod tests {
             plain.tempered(0.0, 1.0).ppm(&["a".to_owned(), "b".to_owned()]),
             [1_000_000, 0, 0]
         );
-        let ceilings = plain.ceilings(&["a".to_owned(), "c".to_owned()], 0.5, 1.0);
-        assert_eq!(ceilings, [782_609, 21_740, 1_000_000]);
-        let greedy = plain.ceilings(&["a".to_owned(), "b".to_owned()], 0.0, 1.0);
-        assert_eq!(greedy, [1_000_000, 0, 1_000_000]);
-        assert_eq!(plain.ceilings(&["b".to_owned()], 1.0, 0.9)[0], 333_334);
         let nucleus = plain.tempered(1.0, 0.8);
         assert_eq!(nucleus.likeliest(5), ["a", "b"]);
         assert!((nucleus.0["a"] - 2.0 / 3.0).abs() < 1e-12);
+    }
+
+    /// 400 tokens of which 40 are named, at several temperatures and nuclei: what is drawn stays below.
+    #[test]
+    fn ceilings_are_above_the_truth() {
+        let mut chances: Vec<f64> = (0..400).map(|at| 1.0 / f64::from(at + 1).powf(1.3)).collect();
+        let sum: f64 = chances.iter().sum();
+        chances.iter_mut().for_each(|p| *p /= sum);
+        // Each two tokens have one symbol.
+        let symbol = |at: usize| format!("s{}", at / 2);
+        let tokens: Vec<_> = (0..40).map(|at| (symbol(at), chances[at])).collect();
+        let symbols: Vec<_> = (0..10).map(|at| format!("s{at}")).collect();
+        for temperature in [0.3, 0.7, 1.0, 1.3, 2.0] {
+            let powers: Vec<f64> = chances.iter().map(|p| p.powf(1.0 / temperature)).collect();
+            let whole: f64 = powers.iter().sum();
+            let found = ceilings(&tokens, &symbols, temperature, 1.0, 400);
+            for (at, ceiling) in found[..10].iter().enumerate() {
+                let truth = (powers[2 * at] + powers[2 * at + 1]) / whole * 1e6;
+                assert!(f64::from(*ceiling) >= truth, "{ceiling} of {truth} at {temperature}");
+                assert!(
+                    f64::from(*ceiling) <= 3.0 * truth + 60_000.0,
+                    "{ceiling} of {truth} at {temperature}"
+                );
+            }
+            let rest = powers[20..].iter().sum::<f64>() / whole * 1e6;
+            assert!(f64::from(found[10]) >= rest - 1.0, "{} of {rest} at {temperature}", found[10]);
+        }
+        let cut = ceilings(&tokens, &symbols, 1.0, 0.5, 400);
+        assert!(f64::from(cut[0]) >= (chances[0] + chances[1]) / 0.5 * 1e6);
+        let greedy = ceilings(&tokens, &symbols, 0.0, 1.0, 400);
+        assert_eq!(greedy[..3], [1_000_000, 0, 0]);
     }
 
     #[test]

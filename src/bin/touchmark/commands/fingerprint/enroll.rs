@@ -42,9 +42,14 @@ pub fn run(global: &Global, args: &Enroll) -> anyhow::Result<Exit> {
 }
 
 fn enrol(global: &Global, args: &Enroll, recorder: &mut Recorder) -> anyhow::Result<Exit> {
-    let settings = settings(args)?;
+    let mut settings = settings(args)?;
     let parts: Vec<Part> = args.parts.iter().map(|part| (*part).into()).collect();
     let about = recorder.models[0].about().context("the model cannot be reached")?;
+    // What a model of this machine says of itself.
+    let width = about.iter().find(|(name, _)| name == "logits");
+    if let Some(width) = width.and_then(|(_, width)| width.parse().ok()) {
+        settings.vocabulary = width;
+    }
     let mut enrolment = Enrolment {
         schema: SCHEMA,
         tool: TOOL.to_owned(),
