@@ -176,7 +176,7 @@ fn of_shapes(shapes: &Shapes) -> Vec<Reading> {
     readings
 }
 
-/// What at least a quarter of the changed matrices show, the most frequent first.
+/// What at least a quarter of the changed matrices show, noise at least half, the most frequent first.
 fn of_matrices(changed: &[&TensorForensics], merged: bool) -> Vec<Reading> {
     let mut kinds: Vec<(Kind, Vec<&TensorForensics>)> = Vec::new();
     for tensor in changed {
@@ -190,7 +190,9 @@ fn of_matrices(changed: &[&TensorForensics], merged: bool) -> Vec<Reading> {
     kinds.retain(|(kind, tensors)| {
         // What a merge leaves is explained by the merge.
         let explained = merged && matches!(kind, Kind::White | Kind::Dense | Kind::LowRank);
-        4 * tensors.len() >= changed.len() && !explained
+        // Noise is added everywhere, and training leaves some matrices with a difference that looks like it.
+        let least = if matches!(kind, Kind::White) { 2 } else { 4 };
+        least * tensors.len() >= changed.len() && !explained
     });
     kinds.sort_by_key(|(_, tensors)| std::cmp::Reverse(tensors.len()));
     kinds.into_iter().map(|(kind, tensors)| reading(kind, &tensors, changed.len())).collect()
