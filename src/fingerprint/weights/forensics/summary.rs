@@ -190,9 +190,9 @@ fn of_matrices(changed: &[&TensorForensics], merged: bool) -> Vec<Reading> {
     kinds.retain(|(kind, tensors)| {
         // What a merge leaves is explained by the merge.
         let explained = merged && matches!(kind, Kind::White | Kind::Dense | Kind::LowRank);
-        // Noise is added everywhere, and training leaves some matrices with a difference that looks like it.
-        let least = if matches!(kind, Kind::White) { 2 } else { 4 };
-        least * tensors.len() >= changed.len() && !explained
+        // Noise is added everywhere, and training leaves many matrices with a difference that looks like it.
+        let least = if matches!(kind, Kind::White) { 90 } else { 25 };
+        100 * tensors.len() >= least * changed.len() && !explained
     });
     kinds.sort_by_key(|(_, tensors)| std::cmp::Reverse(tensors.len()));
     kinds.into_iter().map(|(kind, tensors)| reading(kind, &tensors, changed.len())).collect()
