@@ -11,7 +11,7 @@
 //! | answers only | [`behaviour`] | either |
 //!
 //! What asks a suspect something is a [`Probing`]: a rule and probes that are fixed beforehand. A [`bundle`] commits to them before
-//! the first query and lets anybody compute the finding again. [`derive`] makes copies of a model to try all this on.
+//! the first query and lets anybody compute the finding again. [`derive`](mod@derive) makes copies of a model to try all this on.
 
 pub mod behaviour;
 pub mod bundle;

@@ -1,6 +1,6 @@
 //! Copies of a model made without training: what a thief, or a maker of small models, does to weights.
 //!
-//! A [`How`] names one way; [`derive`] chains several. A copy is again a [`TensorSource`]: nothing is computed until a tensor is
+//! A [`How`] names one way; [`derive()`] chains several. A copy is again a [`TensorSource`]: nothing is computed until a tensor is
 //! asked for, and then one tensor at a time, so that copies can be compared without being written. All randomness comes from the
 //! seed, and differs from step to step.
 //!
