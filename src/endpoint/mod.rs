@@ -96,6 +96,10 @@ impl Completer for Endpoint {
             Ok(reply) => {
                 about.extend(reply.headers.clone());
                 let list = reply.json(&self.client.host())?;
+                // The name holds from here on.
+                if let (None, [only]) = (&self.model, &wire::model_ids(&list)[..]) {
+                    self.model = Some(only.clone());
+                }
                 about.extend(wire::about_models(&list, self.model.as_deref()));
             }
             // Some gateways list nothing; that is no reason not to ask.

@@ -84,7 +84,7 @@ pub struct CompletedToken {
 
 /// A model behind a prompt.
 pub trait Completer: Send {
-    /// Where it is and what it is called, for reports; no secret.
+    /// Where it is and what it is called, for reports; no secret. It does not change after [`about`](Self::about).
     fn name(&self) -> String;
 
     /// What can be learnt of it without paying for tokens, as pairs of a name and a value: models that it lists, headers.

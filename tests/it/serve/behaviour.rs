@@ -18,7 +18,7 @@ fn finding(home: &Home, bundle: &str, commit: &[&str], suspect: &str) -> Value {
     let out = home.ok(&["--json", "fingerprint", "probe", bundle, "--suspect", suspect]);
     let found: Value = serde_json::from_str(&out).unwrap();
     home.ok(&["bundle", "verify", bundle]);
-    found["finding"].clone()
+    found
 }
 
 #[test]

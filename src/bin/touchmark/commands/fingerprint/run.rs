@@ -102,6 +102,8 @@ impl Running {
 
     /// Names the suspect in the transcript, with what it says of itself before anything is paid for.
     fn introduce(&mut self, suspect: &mut dyn Completer) -> anyhow::Result<()> {
+        // Which model is behind an address is told by this.
+        let about = suspect.about().context("the suspect cannot be reached")?;
         let name = suspect.name();
         match &self.replayed.suspect {
             Some(first) if *first == name => return Ok(()),
@@ -110,7 +112,6 @@ impl Running {
             ),
             None => {}
         }
-        let about = suspect.about().context("the suspect cannot be reached")?;
         self.note(Event::Suspect { name: name.clone(), about })?;
         self.replayed.suspect = Some(name);
         Ok(())
