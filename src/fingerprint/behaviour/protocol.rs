@@ -29,6 +29,16 @@ pub enum Form {
     Chat,
 }
 
+impl Form {
+    /// Log-probabilities that OpenAI's API tells at each place, at most.
+    pub fn most_logprobs(self) -> u8 {
+        match self {
+            Self::Text => 5,
+            Self::Chat => 20,
+        }
+    }
+}
+
 impl Protocol {
     /// Everything is sampled as the model has it.
     pub fn plain(form: Form) -> Self {

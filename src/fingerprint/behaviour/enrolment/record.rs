@@ -13,8 +13,6 @@ use crate::lm::{Completion, Request};
 
 /// Answers of one token that are told apart.
 const SYMBOLS: usize = 40;
-/// Log-probabilities that are asked for: a model of this machine tells them, a server at most its limit.
-const TOP: u8 = 20;
 
 /// A part of an enrolment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,7 +50,7 @@ pub struct Settings {
     pub alpha: f64,
     /// Answers that chances are estimated from where there are no log-probabilities.
     pub training: u32,
-    /// Log-probabilities to ask for; 20 is what servers tell.
+    /// Log-probabilities to ask for.
     pub top: u8,
     /// Tokens of the reference's vocabulary, at most.
     pub vocabulary: usize,
@@ -81,7 +79,7 @@ impl Settings {
             queries: 200,
             alpha: 0.01,
             training: 30,
-            top: TOP,
+            top: protocol.form.most_logprobs(),
             vocabulary: 300_000,
         }
     }
@@ -391,6 +389,8 @@ fn drift<E: From<RecordError>>(
 ) -> Result<Tops, E> {
     const PROMPTS: usize = 12;
     const ANSWERS: u32 = 4;
+    // A suspect may be behind an endpoint, also where the reference is here.
+    let most = settings.protocol.form.most_logprobs();
     let mut cells = Vec::new();
     for prompt in settings
         .long_prompts
@@ -398,7 +398,7 @@ fn drift<E: From<RecordError>>(
         .step_by((settings.long_prompts.len() / PROMPTS).max(1))
         .take(PROMPTS)
     {
-        let request = settings.protocol.request(prompt, 1, Some(TOP));
+        let request = settings.protocol.request(prompt, 1, Some(most));
         let (mut answers, mut prompt_tokens) = (Vec::new(), None);
         for repeat in 0..ANSWERS {
             let answer = ask(Asked { model: 0, request: &request, repeat })?;
@@ -411,7 +411,7 @@ fn drift<E: From<RecordError>>(
         }
         cells.push(Top { prompt: prompt.clone(), prompt_tokens, answers });
     }
-    Ok(Tops { protocol: settings.protocol.clone(), top: TOP, cells })
+    Ok(Tops { protocol: settings.protocol.clone(), top: most, cells })
 }
 
 /// Records one more model of a panel.

@@ -148,7 +148,9 @@ fn settings(args: &Enroll) -> anyhow::Result<Settings> {
     settings.queries = args.queries as usize;
     settings.lineage_queries = args.queries as usize;
     // A model of this machine tells as many as it is asked for.
-    settings.top = if remote { 20 } else { 255 };
+    if !remote {
+        settings.top = u8::MAX;
+    }
     Ok(settings)
 }
 
