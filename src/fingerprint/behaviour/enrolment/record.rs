@@ -68,6 +68,7 @@ impl Settings {
             (1.4, 1.0),
             (1.0, 0.9),
         ];
+        let top = protocol.form.most_logprobs();
         Self {
             protocol,
             systems: Vec::new(),
@@ -79,7 +80,7 @@ impl Settings {
             queries: 200,
             alpha: 0.01,
             training: 30,
-            top: protocol.form.most_logprobs(),
+            top,
             vocabulary: 300_000,
         }
     }
