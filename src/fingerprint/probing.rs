@@ -58,3 +58,14 @@ pub enum ProbeError {
         wanted: String,
     },
 }
+
+impl ProbeError {
+    /// A field of a rule or a probe that makes no sense.
+    pub(super) fn invalid(
+        what: impl Into<String>,
+        got: impl ToString,
+        wanted: impl Into<String>,
+    ) -> Self {
+        Self::Invalid { what: what.into(), got: got.to_string(), wanted: wanted.into() }
+    }
+}

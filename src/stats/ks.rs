@@ -19,7 +19,7 @@ pub struct Ks {
 /// # Errors
 /// [`StatsError::Empty`]; [`StatsError::NotProbability`] for a value outside [0, 1].
 pub fn ks_uniform(sample: &[f64]) -> Result<Ks, StatsError> {
-    let (above, below) = distances(sample)?;
+    let (above, below) = ks_distances(sample)?;
     let distance = above.max(below);
     Ok(Ks {
         distance,
@@ -35,7 +35,7 @@ pub fn ks_uniform(sample: &[f64]) -> Result<Ks, StatsError> {
 /// # Errors
 /// As [`ks_uniform`].
 pub fn ks_valid(sample: &[f64]) -> Result<Ks, StatsError> {
-    let distance = distances(sample)?.0.max(0.0);
+    let distance = ks_distances(sample)?.0.max(0.0);
     let ln_p = exponent(sample.len(), distance);
     Ok(Ks {
         distance,
@@ -47,8 +47,11 @@ fn exponent(n: usize, distance: f64) -> f64 {
     -2.0 * n as f64 * distance * distance
 }
 
-/// sup (Fₙ(x) − x) and sup (x − Fₙ(x)).
-fn distances(sample: &[f64]) -> Result<(f64, f64), StatsError> {
+/// D⁺ = sup (Fₙ(x) − x) and D⁻ = sup (x − Fₙ(x)): how far a sample lies below U(0, 1), and how far above.
+///
+/// # Errors
+/// As [`ks_uniform`].
+pub fn ks_distances(sample: &[f64]) -> Result<(f64, f64), StatsError> {
     if sample.is_empty() {
         return Err(StatsError::Empty { name: "sample" });
     }

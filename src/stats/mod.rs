@@ -19,6 +19,7 @@
 
 mod binomial;
 mod combine;
+mod cramer_von_mises;
 mod error;
 mod evalue;
 mod family;
@@ -44,6 +45,7 @@ mod weighted_bits;
 
 pub use binomial::{binomial_ln_pmf, binomial_sf_ge};
 pub use combine::{benjamini_hochberg, benjamini_yekutieli, bonferroni, holm};
+pub use cramer_von_mises::cramer_von_mises;
 pub use error::StatsError;
 pub use evalue::{EProcess, EValue};
 pub use family::{Factor, Family};
@@ -51,7 +53,7 @@ pub use fixed_points::fixed_points_sf_ge;
 pub use gamma::gamma_sf_ge;
 pub use hypergeometric::hypergeometric_sf_ge;
 pub use interval::{Interval, clopper_pearson, empirical_bernstein};
-pub use ks::{Ks, ks_uniform, ks_valid};
+pub use ks::{Ks, ks_distances, ks_uniform, ks_valid};
 pub use logp::LogP;
 pub use maximal_counts::{MaximalCounts, maximal_counts_sf_ge};
 pub use normal::normal_sf_ge;

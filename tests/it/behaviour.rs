@@ -130,6 +130,7 @@ fn enrolment(models: &mut [Model], parts: &[Part], candidates: usize) -> Enrolme
         expires: None,
         seed: 1,
         identity: None,
+        rank: None,
         distance: None,
         drift: None,
         lineage: None,

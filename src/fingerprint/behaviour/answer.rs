@@ -10,6 +10,12 @@ pub fn symbol(text: &str) -> String {
     text.trim().to_owned()
 }
 
+/// The place of an answer among symbols; all others have the place after the last.
+pub(super) fn place(symbols: &[String], answer: &str) -> usize {
+    let symbol = symbol(answer);
+    symbols.iter().position(|it| *it == symbol).unwrap_or(symbols.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 //! | test | module | null | asks for |
 //! |---|---|---|---|
 //! | one-token answers, sequential | [`exchange`] | sampling | one token, often stops early |
+//! | ranks of one-token answers | [`rank`] | sampling | one token, a fixed number of queries |
 //! | distance of whole answers | [`distance`] | sampling | some tokens, a fixed number of queries |
 //! | drift of log-probabilities | [`drift`] | sampling | log-probabilities of one token |
 //! | agreement of greedy answers | [`lineage`] | population | some tokens, greedily |
@@ -11,13 +12,17 @@
 //! without the reference.
 
 mod answer;
+mod asking;
 mod chance;
+mod checks;
 pub mod distance;
 pub mod drift;
 pub mod enrolment;
 pub mod exchange;
 pub mod lineage;
+mod permuted;
 pub mod protocol;
+pub mod rank;
 
 use crate::stats::LogP;
 

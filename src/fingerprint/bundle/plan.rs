@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::fingerprint::behaviour::{distance, drift, exchange, lineage};
+use crate::fingerprint::behaviour::{distance, drift, exchange, lineage, rank};
 use crate::fingerprint::planted;
 use crate::fingerprint::{ProbeError, Probing};
 
@@ -79,6 +79,7 @@ pub fn start<'a>(
         exchange::TEST => {
             Ok(Box::new(exchange::Session::new(read("the rule", rule)?, all(probes)?)?))
         }
+        rank::TEST => Ok(Box::new(rank::Session::new(read("the rule", rule)?, all(probes)?)?)),
         distance::TEST => {
             Ok(Box::new(distance::Session::new(read("the rule", rule)?, all(probes)?)?))
         }

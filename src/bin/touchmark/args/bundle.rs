@@ -111,6 +111,8 @@ pub struct Behaviour {
 pub enum BehaviourTest {
     /// Whether the suspect is the reference, from answers of one token
     Identity,
+    /// Whether it is, from the ranks of answers of one token, each prompt asked once
+    Rank,
     /// Whether it is, from answers of some tokens
     Distance,
     /// Whether it is, from log-probabilities

@@ -18,6 +18,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+use super::asking::Question;
 use crate::lm::Request;
 
 pub use session::Session;
@@ -63,4 +64,10 @@ pub struct Probe {
     pub prompt_tokens: Option<u64>,
     /// What each member of the null answered.
     pub nulls: Vec<String>,
+}
+
+impl Question for Probe {
+    fn question(&self) -> (&Request, Option<u64>) {
+        (&self.request, self.prompt_tokens)
+    }
 }

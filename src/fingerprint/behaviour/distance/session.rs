@@ -6,22 +6,18 @@ use serde_json::json;
 
 use super::gram::Gram;
 use super::{Probe, Rule, TEST};
-use crate::fingerprint::behaviour::protocol::PromptCounts;
-use crate::fingerprint::behaviour::{Chance, gated, rounded};
+use crate::fingerprint::behaviour::asking::Asking;
+use crate::fingerprint::behaviour::permuted::permuted;
+use crate::fingerprint::behaviour::{Chance, checks, gated, rounded};
 use crate::fingerprint::{Basis, Finding, Null, ProbeError, Probing, Step};
 use crate::lm::Completion;
-use crate::stats::{Family, LogP, permutation_p};
-
-/// Statistics that differ by less are taken for equal, since machines add in other orders; ties count against us.
-const TIE: f64 = 1e-9;
+use crate::stats::{Family, LogP};
 
 /// The test as it runs.
 #[derive(Clone, Debug)]
 pub struct Session {
     rule: Rule,
-    probes: Vec<Option<Probe>>,
-    answers: Vec<String>,
-    counts: PromptCounts,
+    asking: Asking<Probe, String>,
 }
 
 impl Session {
@@ -30,48 +26,23 @@ impl Session {
     /// # Errors
     /// [`ProbeError::Invalid`] for numbers outside their ranges, or a probe that does not fit the rule.
     pub fn new(rule: Rule, probes: Vec<Option<Probe>>) -> Result<Self, ProbeError> {
-        let invalid = |what: String, got: String, wanted: &str| {
-            Err(ProbeError::Invalid { what, got, wanted: wanted.to_owned() })
-        };
-        if !(rule.alpha > 0.0 && rule.alpha < 1.0) {
-            let wanted = "it must be above 0 and below 1";
-            return invalid("alpha".to_owned(), rule.alpha.to_string(), wanted);
-        }
-        if !(1..=1_000_000).contains(&rule.permutations) {
-            let got = rule.permutations.to_string();
-            return invalid("permutations".to_owned(), got, "1 to 1,000,000 are possible");
-        }
+        checks::level(rule.alpha)?;
+        checks::draws("permutations", rule.permutations)?;
         if !(1..=10_000).contains(&rule.length) {
-            let got = rule.length.to_string();
-            return invalid("length".to_owned(), got, "1 to 10,000 characters are possible");
+            let wanted = "1 to 10,000 characters are possible";
+            return Err(ProbeError::invalid("length", rule.length, wanted));
         }
-        if rule.nulls.is_empty() {
-            return invalid("number of nulls".to_owned(), "0".to_owned(), "at least one is needed");
-        }
-        for (at, probe) in probes.iter().enumerate() {
-            let Some(probe) = probe else { continue };
-            if probe.nulls.len() != rule.nulls.len() {
-                let got = probe.nulls.len().to_string();
-                let what = format!("number of nulls of probe {at}");
-                return invalid(what, got, "as many as the rule has are expected");
-            }
-        }
-        Ok(Self { rule, probes, answers: Vec::new(), counts: PromptCounts::default() })
-    }
-
-    fn due(&self) -> Result<Option<&Probe>, ProbeError> {
-        match self.probes.get(self.answers.len()) {
-            None => Ok(None),
-            Some(None) => Err(ProbeError::Hidden { probe: self.answers.len() }),
-            Some(Some(probe)) => Ok(Some(probe)),
-        }
+        checks::any("nulls", rule.nulls.len())?;
+        checks::each(&probes, |at, probe| {
+            checks::as_many("number of nulls", at, probe.nulls.len(), rule.nulls.len())
+        })?;
+        Ok(Self { rule, asking: Asking::new(probes) })
     }
 
     /// The kernels against one member of the null, one a prompt with two answers or more.
     fn grams(&self, null: usize) -> Vec<Gram> {
         let mut cells: BTreeMap<u32, (Vec<&str>, Vec<&str>)> = BTreeMap::new();
-        for (probe, answer) in self.probes.iter().zip(&self.answers) {
-            let Some(probe) = probe else { continue };
+        for (probe, answer) in self.asking.answered() {
             let (reference, suspect) = cells.entry(probe.cell).or_default();
             reference.push(&probe.nulls[null]);
             suspect.push(answer);
@@ -84,47 +55,31 @@ impl Session {
     /// MMD² and its permutation p-value against one member of the null.
     fn test(&self, null: usize) -> (f64, LogP) {
         let grams = self.grams(null);
-        let mut orders: Vec<Vec<usize>> = grams.iter().map(|it| (0..it.size()).collect()).collect();
-        let total = |orders: &[Vec<usize>]| -> f64 {
+        let sizes: Vec<usize> = grams.iter().map(Gram::size).collect();
+        let chance = Chance::new(self.rule.seed, TEST);
+        let (observed, p) = permuted(&sizes, self.rule.permutations, chance, |orders| {
             grams.iter().zip(orders).map(|(gram, order)| gram.mmd(order)).sum()
-        };
-        let observed = total(&orders);
-        let mut chance = Chance::new(self.rule.seed, TEST);
-        let mut reached = 0;
-        for _ in 0..self.rule.permutations {
-            orders.iter_mut().for_each(|order| chance.shuffle(order));
-            reached += u64::from(total(&orders) >= observed - TIE);
-        }
-        let p = permutation_p(reached, self.rule.permutations.into()).unwrap_or(LogP::ONE);
+        });
         (observed / grams.len().max(1) as f64, p)
     }
 }
 
 impl Probing for Session {
     fn next(&self) -> Result<Option<Step>, ProbeError> {
-        let step =
-            |probe: &Probe| Step { probe: self.answers.len(), request: probe.request.clone() };
-        Ok(self.due()?.map(step))
+        self.asking.next()
     }
 
     fn observe(&mut self, answer: &Completion) -> Result<(), ProbeError> {
-        let expected = self.due()?.ok_or(ProbeError::Ended)?.prompt_tokens;
-        self.counts.push(expected, answer.prompt_tokens);
-        self.answers.push(answer.text.trim().to_owned());
-        Ok(())
+        self.asking.take(answer, answer.text.trim().to_owned())
     }
 
     fn finding(&self) -> Finding {
         let text = "the suspect is the reference under the enrolled protocol, or under one of those in the composite null; \
                     averaged over both models' sampling and the orders drawn";
         let mut finding = Finding::new(TEST, Null::Sampling, text);
-        finding.n = self.answers.len() as u64;
-        if self.answers.len() < self.probes.len() {
-            return finding.warn(format!(
-                "The test ends after {} queries; {} were asked, and it is not looked at before.",
-                self.probes.len(),
-                self.answers.len()
-            ));
+        finding.n = self.asking.asked() as u64;
+        if let Some(why) = self.asking.unfinished() {
+            return finding.warn(why);
         }
         let tests: Vec<_> = (0..self.rule.nulls.len()).map(|null| self.test(null)).collect();
         let worst = tests.iter().map(|(_, p)| *p).max().unwrap_or(LogP::ONE);
@@ -136,6 +91,6 @@ impl Probing for Session {
             .with("members", members.collect::<Vec<_>>())
             .with("permutations", self.rule.permutations);
         let first = tests.first().is_some_and(|(_, p)| p.log10() <= self.rule.alpha.log10());
-        gated(finding, first, self.counts.verdict(), self.rule.protocol_assumed)
+        gated(finding, first, self.asking.counted(), self.rule.protocol_assumed)
     }
 }

@@ -18,6 +18,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+use super::asking::Question;
 use crate::lm::Request;
 
 pub use session::Session;
@@ -61,4 +62,10 @@ pub struct Probe {
     pub prompt_tokens: Option<u64>,
     /// The reference's likeliest first tokens with their log-probabilities.
     pub reference: Vec<(String, f64)>,
+}
+
+impl Question for Probe {
+    fn question(&self) -> (&Request, Option<u64>) {
+        (&self.request, self.prompt_tokens)
+    }
 }

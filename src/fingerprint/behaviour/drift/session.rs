@@ -3,14 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Probe, Rule, TEST};
-use crate::fingerprint::behaviour::protocol::PromptCounts;
-use crate::fingerprint::behaviour::{Chance, gated, rounded};
+use crate::fingerprint::behaviour::asking::Asking;
+use crate::fingerprint::behaviour::permuted::permuted;
+use crate::fingerprint::behaviour::{Chance, checks, gated, rounded};
 use crate::fingerprint::{Basis, Finding, Null, ProbeError, Probing, Step};
 use crate::lm::Completion;
-use crate::stats::{Family, LogP, permutation_p};
-
-/// As in the sister test: ties count against us.
-const TIE: f64 = 1e-9;
+use crate::stats::{Family, LogP};
 
 /// The likeliest tokens of one answer.
 type Top = Vec<(String, f64)>;
@@ -19,9 +17,7 @@ type Top = Vec<(String, f64)>;
 #[derive(Clone, Debug)]
 pub struct Session {
     rule: Rule,
-    probes: Vec<Option<Probe>>,
-    answers: Vec<Top>,
-    counts: PromptCounts,
+    asking: Asking<Probe, Top>,
 }
 
 impl Session {
@@ -30,39 +26,19 @@ impl Session {
     /// # Errors
     /// [`ProbeError::Invalid`] for numbers outside their ranges.
     pub fn new(rule: Rule, probes: Vec<Option<Probe>>) -> Result<Self, ProbeError> {
-        let invalid = |what: &str, got: String, wanted: &str| {
-            Err(ProbeError::Invalid { what: what.to_owned(), got, wanted: wanted.to_owned() })
-        };
-        if !(rule.alpha > 0.0 && rule.alpha < 1.0) {
-            return invalid("alpha", rule.alpha.to_string(), "it must be above 0 and below 1");
-        }
+        checks::level(rule.alpha)?;
         if !(rule.tolerance >= 0.0 && rule.tolerance.is_finite()) {
-            return invalid(
-                "tolerance",
-                rule.tolerance.to_string(),
-                "it must be a number from 0 on",
-            );
+            let wanted = "it must be a number from 0 on";
+            return Err(ProbeError::invalid("tolerance", rule.tolerance, wanted));
         }
-        if !(1..=1_000_000).contains(&rule.permutations) {
-            let got = rule.permutations.to_string();
-            return invalid("permutations", got, "1 to 1,000,000 are possible");
-        }
-        Ok(Self { rule, probes, answers: Vec::new(), counts: PromptCounts::default() })
-    }
-
-    fn due(&self) -> Result<Option<&Probe>, ProbeError> {
-        match self.probes.get(self.answers.len()) {
-            None => Ok(None),
-            Some(None) => Err(ProbeError::Hidden { probe: self.answers.len() }),
-            Some(Some(probe)) => Ok(Some(probe)),
-        }
+        checks::draws("permutations", rule.permutations)?;
+        Ok(Self { rule, asking: Asking::new(probes) })
     }
 
     /// By prompt, the reference's answers and as many of the suspect, as rows over the tokens that any of them names.
     fn cells(&self) -> Vec<Vec<Vec<f64>>> {
         let mut cells: BTreeMap<u32, (Vec<&Top>, Vec<&Top>)> = BTreeMap::new();
-        for (probe, answer) in self.probes.iter().zip(&self.answers) {
-            let Some(probe) = probe else { continue };
+        for (probe, answer) in self.asking.answered() {
             let (reference, suspect) = cells.entry(probe.cell).or_default();
             reference.push(&probe.reference);
             suspect.push(answer);
@@ -73,20 +49,12 @@ impl Session {
 
     fn test(&self) -> (f64, LogP) {
         let cells = self.cells();
-        let mut orders: Vec<Vec<usize>> =
-            cells.iter().map(|rows| (0..rows.len()).collect()).collect();
-        let total = |orders: &[Vec<usize>]| -> f64 {
+        let sizes: Vec<usize> = cells.iter().map(Vec::len).collect();
+        let chance = Chance::new(self.rule.seed, TEST);
+        let (observed, p) = permuted(&sizes, self.rule.permutations, chance, |orders| {
             let each = cells.iter().zip(orders);
             each.map(|(rows, order)| drift(rows, order, self.rule.tolerance)).sum()
-        };
-        let observed = total(&orders);
-        let mut chance = Chance::new(self.rule.seed, TEST);
-        let mut reached = 0;
-        for _ in 0..self.rule.permutations {
-            orders.iter_mut().for_each(|order| chance.shuffle(order));
-            reached += u64::from(total(&orders) >= observed - TIE);
-        }
-        let p = permutation_p(reached, self.rule.permutations.into()).unwrap_or(LogP::ONE);
+        });
         (observed / cells.len().max(1) as f64, p)
     }
 }
@@ -119,16 +87,12 @@ fn drift(rows: &[Vec<f64>], order: &[usize], tolerance: f64) -> f64 {
 
 impl Probing for Session {
     fn next(&self) -> Result<Option<Step>, ProbeError> {
-        let step =
-            |probe: &Probe| Step { probe: self.answers.len(), request: probe.request.clone() };
-        Ok(self.due()?.map(step))
+        self.asking.next()
     }
 
     fn observe(&mut self, answer: &Completion) -> Result<(), ProbeError> {
-        let expected = self.due()?.ok_or(ProbeError::Ended)?.prompt_tokens;
-        self.counts.push(expected, answer.prompt_tokens);
-        self.answers.push(answer.tokens.first().map(|token| token.top.clone()).unwrap_or_default());
-        Ok(())
+        let top = answer.tokens.first().map(|token| token.top.clone());
+        self.asking.take(answer, top.unwrap_or_default())
     }
 
     fn finding(&self) -> Finding {
@@ -138,19 +102,15 @@ impl Probing for Session {
             self.rule.tolerance
         );
         let mut finding = Finding::new(TEST, Null::Sampling, text);
-        finding.n = self.answers.len() as u64;
-        if self.answers.len() < self.probes.len() {
-            return finding.warn(format!(
-                "The test ends after {} queries; {} were asked, and it is not looked at before.",
-                self.probes.len(),
-                self.answers.len()
-            ));
+        finding.n = self.asking.asked() as u64;
+        if let Some(why) = self.asking.unfinished() {
+            return finding.warn(why);
         }
-        let silent = self.answers.iter().filter(|top| top.is_empty()).count();
+        let silent = self.asking.answers().iter().filter(|top| top.is_empty()).count();
         if silent > 0 {
             return finding.warn(format!(
                 "{silent} of {} answers came without log-probabilities; the suspect does not tell them.",
-                self.answers.len()
+                self.asking.asked()
             ));
         }
         let (mean, p) = self.test();
@@ -160,6 +120,6 @@ impl Probing for Session {
             .with("permutations", self.rule.permutations)
             .warn("Another kernel or number format moves log-probabilities too; compare with the drift of the reference on another host.");
         let rejected = p.log10() <= self.rule.alpha.log10();
-        gated(finding, rejected, self.counts.verdict(), self.rule.protocol_assumed)
+        gated(finding, rejected, self.asking.counted(), self.rule.protocol_assumed)
     }
 }

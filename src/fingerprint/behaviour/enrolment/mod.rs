@@ -6,6 +6,7 @@
 
 mod plans;
 mod prompts;
+mod ranks;
 mod record;
 mod select;
 mod table;
@@ -45,6 +46,9 @@ pub struct Enrolment {
     /// For [`exchange`](super::exchange).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
+    /// For [`rank`](super::rank).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<Ranks>,
     /// For [`distance`](super::distance).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distance: Option<Samples>,
@@ -99,6 +103,31 @@ pub struct Cell {
     pub alternatives: Vec<Vec<u32>>,
     /// Fresh answers: of each null, as many as the order asks the prompt.
     pub fresh: Vec<Vec<String>>,
+}
+
+/// Ranks of answers of one token.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ranks {
+    /// The composite null; the first is the protocol that suspects are asked under.
+    pub nulls: Vec<NullProtocol>,
+    /// The prompts in the order of asking.
+    pub cells: Vec<RankCell>,
+}
+
+/// One prompt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RankCell {
+    /// The prompt.
+    pub prompt: String,
+    /// Its tokens as the reference counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_tokens: Option<u64>,
+    /// The likeliest answers, the likeliest first.
+    pub symbols: Vec<String>,
+    /// Of each null, how many fresh answers had each rank; the last number is of those that are not named.
+    pub fresh: Vec<Vec<u32>>,
 }
 
 /// Answers of several tokens.

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{distance, drift, exchange, lineage};
-use super::{Enrolment, Greedy, Panel, SCHEMA};
+use super::super::{distance, drift, exchange, lineage, rank};
+use super::{Enrolment, Greedy, Panel, RankCell, SCHEMA};
 use crate::fingerprint::bundle::{Plan, PlanError};
 
 /// What a plan may be told.
@@ -21,8 +21,8 @@ pub struct PlanSettings {
     pub today: String,
 }
 
-/// Plans a test by its name: [`exchange::TEST`], [`distance::TEST`], [`drift::TEST`] or [`lineage::TEST`], the last with a panel and
-/// with an enrolment for each candidate, of which the first chose the prompts.
+/// Plans a test by its name: [`exchange::TEST`], [`rank::TEST`], [`distance::TEST`], [`drift::TEST`] or [`lineage::TEST`], the last
+/// with a panel and with an enrolment for each candidate, of which the first chose the prompts.
 ///
 /// # Errors
 /// [`EnrolmentError`]: a part that was not recorded, a panel of other prompts, something that has expired.
@@ -40,6 +40,10 @@ pub fn plan(
     match test {
         exchange::TEST => {
             let (rule, probes) = enrolment.exchange(settings)?;
+            Ok(Plan::new(test, hypothesis, &rule, &probes)?)
+        }
+        rank::TEST => {
+            let (rule, probes) = enrolment.rank(settings)?;
             Ok(Plan::new(test, hypothesis, &rule, &probes)?)
         }
         distance::TEST => {
@@ -123,6 +127,31 @@ impl Enrolment {
             });
         }
         Ok((rule, probes))
+    }
+
+    /// The rule and probes of [`rank`].
+    ///
+    /// # Errors
+    /// [`EnrolmentError`].
+    pub fn rank(
+        &self,
+        settings: &PlanSettings,
+    ) -> Result<(rank::Rule, Vec<rank::Probe>), EnrolmentError> {
+        let ranks = self.rank.as_ref().ok_or_else(|| self.missing("rank"))?;
+        let first = ranks.nulls.first().ok_or_else(|| self.missing("rank"))?;
+        let nulls = ranks.nulls.iter().map(|null| null.name.clone()).collect();
+        let rule = rank::Rule {
+            protocol_assumed: settings.protocol_assumed,
+            ..rank::Rule::new(settings.alpha, nulls, settings.seed)
+        };
+        let probe = |cell: &RankCell| rank::Probe {
+            request: first.protocol.request(&cell.prompt, 1, None),
+            prompt_tokens: cell.prompt_tokens,
+            symbols: cell.symbols.clone(),
+            nulls: cell.fresh.clone(),
+        };
+        let most = settings.queries.unwrap_or(usize::MAX);
+        Ok((rule, ranks.cells.iter().take(most).map(probe).collect()))
     }
 
     /// The rule and probes of [`distance`].

@@ -3,6 +3,7 @@
 use super::super::exchange::chances;
 use super::super::lineage::first_word;
 use super::super::protocol::Protocol;
+use super::ranks::ranks;
 use super::select::{growth, order};
 use super::table::{Table, ceilings, tokens};
 use super::{
@@ -12,13 +13,15 @@ use super::{
 use crate::lm::{Completion, Request};
 
 /// Answers of one token that are told apart.
-const SYMBOLS: usize = 40;
+pub(super) const SYMBOLS: usize = 40;
 
 /// A part of an enrolment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Part {
     /// Answers of one token.
     Identity,
+    /// Ranks of answers of one token.
+    Rank,
     /// Greedy answers.
     Lineage,
     /// Answers of several tokens.
@@ -50,6 +53,8 @@ pub struct Settings {
     pub alpha: f64,
     /// Answers that chances are estimated from where there are no log-probabilities.
     pub training: u32,
+    /// Fresh answers to each prompt of ranks.
+    pub references: u32,
     /// Log-probabilities to ask for.
     pub top: u8,
     /// Tokens of the reference's vocabulary, at most.
@@ -80,12 +85,13 @@ impl Settings {
             queries: 200,
             alpha: 0.01,
             training: 30,
+            references: 100,
             top,
             vocabulary: 300_000,
         }
     }
 
-    fn nulls(&self) -> Vec<NullProtocol> {
+    pub(super) fn nulls(&self) -> Vec<NullProtocol> {
         let named = |protocol: Protocol| NullProtocol { name: protocol.words(), protocol };
         let Protocol { temperature, .. } = self.protocol;
         let sampled = self.samplings.iter().map(|(factor, top_p)| {
@@ -116,7 +122,7 @@ pub struct Asked<'a> {
 }
 
 /// Answers questions.
-type Ask<'a, E> = dyn FnMut(Asked<'_>) -> Result<Completion, E> + 'a;
+pub(super) type Ask<'a, E> = dyn FnMut(Asked<'_>) -> Result<Completion, E> + 'a;
 
 /// Why an enrolment cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -151,6 +157,7 @@ pub fn record<E: From<RecordError>>(
     for part in parts {
         match part {
             Part::Identity => enrolment.identity = Some(identity(settings, ask)?),
+            Part::Rank => enrolment.rank = Some(ranks(settings, ask)?),
             Part::Lineage => enrolment.lineage = Some(lineage(settings, ask)?),
             Part::Distance => enrolment.distance = Some(distance(settings, ask)?),
             Part::Drift => enrolment.drift = Some(drift(settings, &enrolment.model, ask)?),
@@ -160,11 +167,11 @@ pub fn record<E: From<RecordError>>(
 }
 
 /// What is known of a model's first token after a prompt.
-struct Known {
-    table: Table,
+pub(super) struct Known {
+    pub(super) table: Table,
     /// The tokens that it follows from; none where it was estimated from answers.
     tokens: Vec<(String, f64)>,
-    prompt_tokens: Option<u64>,
+    pub(super) prompt_tokens: Option<u64>,
 }
 
 /// Asks for chances of a model's first token after a prompt.
@@ -188,6 +195,35 @@ fn table<E>(
         .collect();
     let table = Table::from_answers(&answers?);
     Ok(Known { table, tokens: Vec::new(), prompt_tokens: first.prompt_tokens })
+}
+
+/// What all models say of one prompt.
+pub(super) struct Surveyed<'a> {
+    pub(super) prompt: &'a str,
+    pub(super) base: Known,
+    /// The alternatives, and at the end the reference's mean answer to all prompts.
+    pub(super) others: Vec<Table>,
+}
+
+/// Asks all models for their chances after every prompt that may be chosen.
+pub(super) fn survey<'a, E>(
+    settings: &'a Settings,
+    ask: &mut Ask<'_, E>,
+) -> Result<Vec<Surveyed<'a>>, E> {
+    let mut found = Vec::new();
+    let mut mean = Table::default();
+    let part = 1.0 / settings.prompts.len() as f64;
+    for prompt in &settings.prompts {
+        let base = table(settings, &settings.protocol, 0, prompt, ask)?;
+        mean.add(&base.table, part);
+        let mut others = Vec::new();
+        for model in 1..=settings.alternatives.len() {
+            others.push(table(settings, &settings.protocol, model, prompt, ask)?.table);
+        }
+        found.push(Surveyed { prompt, base, others });
+    }
+    found.iter_mut().for_each(|surveyed| surveyed.others.push(mean.clone()));
+    Ok(found)
 }
 
 /// What is known of one prompt before it is chosen.
@@ -242,21 +278,8 @@ fn candidates<E>(
     nulls: &[NullProtocol],
     ask: &mut Ask<'_, E>,
 ) -> Result<Vec<Candidate>, E> {
-    let mut found = Vec::new();
-    let mut mean = Table::default();
-    let part = 1.0 / settings.prompts.len() as f64;
-    for prompt in &settings.prompts {
-        let base = table(settings, &settings.protocol, 0, prompt, ask)?;
-        mean.add(&base.table, part);
-        let mut others = Vec::new();
-        for model in 1..=settings.alternatives.len() {
-            others.push(table(settings, &settings.protocol, model, prompt, ask)?.table);
-        }
-        found.push((prompt, base, others));
-    }
     let mut candidates = Vec::new();
-    for (prompt, base, mut others) in found {
-        others.push(mean.clone());
+    for Surveyed { prompt, base, others } in survey(settings, ask)? {
         let symbols = base.table.likeliest(SYMBOLS);
         let alternatives: Vec<_> = others.iter().map(|other| other.ppm(&symbols)).collect();
         let (mut members, mut ceilings) = (Vec::new(), Vec::new());
@@ -267,7 +290,7 @@ fn candidates<E>(
         }
         let growths = alternatives.iter().map(|other| growth(&members[0], other)).collect();
         let cell = Cell {
-            prompt: prompt.clone(),
+            prompt: prompt.to_owned(),
             prompt_tokens: base.prompt_tokens,
             symbols,
             nulls: members,

@@ -38,11 +38,51 @@ pub(super) fn order(growths: &[Vec<f64>], queries: usize, alpha: f64) -> Vec<usi
 
 /// The prompts of a block with their mean growth.
 fn best(row: &[f64]) -> (f64, Vec<usize>) {
-    let mut places: Vec<usize> = (0..row.len()).collect();
-    places.sort_by(|a, b| row[*b].total_cmp(&row[*a]).then(a.cmp(b)));
+    let mut places = descending(row);
     places.truncate(BLOCK);
     let mean = places.iter().map(|at| row[*at]).sum::<f64>() / places.len().max(1) as f64;
     (mean, places)
+}
+
+/// By how much the ranks of a suspect's answers lie above those of the reference's: P(above) + P(equal)/2 − ½, from −½ to ½.
+///
+/// Chances are in the order of ranks.
+pub(super) fn shift(reference: &[u32], suspect: &[u32]) -> f64 {
+    let (mut below, mut sum) = (0.0, -0.5);
+    for (p, q) in chances(reference).into_iter().zip(chances(suspect)) {
+        sum += q * (below + p / 2.0);
+        below += p;
+    }
+    sum
+}
+
+/// So many prompts, none of them twice: the alternatives take turns, each at the prompt that tells it apart best of those left.
+///
+/// `shifts` has one row an alternative and one number a prompt.
+pub(super) fn turns(shifts: &[Vec<f64>], count: usize) -> Vec<usize> {
+    let prompts = shifts.first().map_or(0, Vec::len);
+    let mut queues: Vec<_> = shifts.iter().map(|row| descending(row).into_iter()).collect();
+    let mut taken = vec![false; prompts];
+    let mut chosen = Vec::new();
+    let wanted = count.min(prompts);
+    while chosen.len() < wanted {
+        for queue in &mut queues {
+            if let Some(at) = queue.find(|at| !taken[*at])
+                && chosen.len() < wanted
+            {
+                taken[at] = true;
+                chosen.push(at);
+            }
+        }
+    }
+    chosen
+}
+
+/// Places of a row, those of its largest numbers first.
+fn descending(row: &[f64]) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..row.len()).collect();
+    places.sort_by(|a, b| row[*b].total_cmp(&row[*a]).then(a.cmp(b)));
+    places
 }
 
 /// Prompts of a block: few, so that their answers can be learnt, and enough to differ.
@@ -57,6 +97,25 @@ mod tests {
         let (a, b) = ([1_000_000, 0, 0], [0, 1_000_000, 0]);
         assert!(growth(&a, &a).abs() < 1e-9);
         assert!((growth(&a, &b) - 2_f64.ln()).abs() < 1e-3);
+    }
+
+    #[test]
+    fn ranks_shift_by_the_chance_to_lie_above() {
+        let (first, second) = ([1_000_000, 0, 0], [0, 1_000_000, 0]);
+        assert!((shift(&first, &second) - 0.5).abs() < 1e-5);
+        assert!((shift(&second, &first) + 0.5).abs() < 1e-5);
+        // Above with ½ · ½, equal with ½ · ½.
+        let half = [500_000, 500_000, 0];
+        assert!(shift(&half, &half).abs() < 1e-12);
+        assert!((shift(&half, &second) - 0.25).abs() < 1e-5);
+    }
+
+    #[test]
+    fn alternatives_take_turns() {
+        let shifts = [vec![0.1, 0.4, 0.3, 0.2], vec![0.0, 0.4, 0.1, 0.3]];
+        assert_eq!(turns(&shifts, 3), [1, 3, 2]);
+        assert_eq!(turns(&shifts, 9), [1, 3, 2, 0]);
+        assert!(turns(&[], 9).is_empty());
     }
 
     #[test]

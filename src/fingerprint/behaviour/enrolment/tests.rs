@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fingerprint::behaviour::protocol::Form;
-use crate::fingerprint::behaviour::{Chance, distance, drift, exchange, lineage};
+use crate::fingerprint::behaviour::{Chance, distance, drift, exchange, lineage, rank};
 use crate::fingerprint::{Finding, Verdict};
 use crate::lm::{CompletedToken, Completion, Prompt, Request};
 
@@ -72,6 +72,7 @@ fn enrolment(models: &mut [Toy], parts: &[Part]) -> Enrolment {
         expires: Some("2027-01-01".to_owned()),
         seed: 1,
         identity: None,
+        rank: None,
         distance: None,
         drift: None,
         lineage: None,
@@ -153,6 +154,30 @@ fn identity_from_enrolment_to_finding() {
 }
 
 #[test]
+fn ranks_from_enrolment_to_finding() {
+    for logprobs in [true, false] {
+        let mut models = [Toy::new(1, 1), Toy::new(2, 2)];
+        models.iter_mut().for_each(|model| model.logprobs = logprobs);
+        let enrolment = [enrolment(&mut models, &[Part::Rank])];
+        let cells = &enrolment[0].rank.as_ref().unwrap().cells;
+        // Every prompt once, with all fresh answers of each member.
+        assert_eq!(cells.len(), 80);
+        assert!(cells.iter().flat_map(|it| &it.fresh).all(|it| it.iter().sum::<u32>() == 100));
+        let same = tried(rank::TEST, &enrolment, None, &mut Toy::new(1, 9));
+        assert_eq!((same.verdict, same.n), (Verdict::NotShown, 80), "{same:?}");
+        for name in [2, 3] {
+            let other = tried(rank::TEST, &enrolment, None, &mut Toy::new(name, 9));
+            assert_eq!(other.verdict, Verdict::Changed, "{other:?}");
+        }
+        for temperature in [0.0, 0.6, 1.3] {
+            let suspect = &mut Heated { model: Toy::new(1, 9), temperature };
+            let found = tried_by(rank::TEST, &enrolment, None, &mut |it| suspect.answer(it));
+            assert_ne!(found.verdict, Verdict::Changed, "at {temperature}: {found:?}");
+        }
+    }
+}
+
+#[test]
 fn distance_and_drift_from_enrolment_to_finding() {
     let enrolment = [enrolment(&mut [Toy::new(1, 1)], &[Part::Distance, Part::Drift])];
     for test in [distance::TEST, drift::TEST] {
@@ -195,13 +220,14 @@ fn what_is_old_or_missing_is_refused() {
     };
     assert!(refused(drift::TEST, "2027-01-02").contains("expired on 2027-01-01"));
     assert!(refused(exchange::TEST, "2026-12-01").contains("identity"));
+    assert!(refused(rank::TEST, "2026-12-01").contains("rank"));
     assert!(refused(lineage::TEST, "2026-12-01").contains("panel"));
     assert!(refused("colour", "2026-12-01").contains("colour"));
 }
 
 #[test]
 fn an_enrolment_can_be_written_and_read() {
-    let parts = [Part::Identity, Part::Lineage, Part::Distance, Part::Drift];
+    let parts = [Part::Identity, Part::Rank, Part::Lineage, Part::Distance, Part::Drift];
     let enrolment = enrolment(&mut [Toy::new(1, 1)], &parts);
     let text = serde_json::to_string(&enrolment).unwrap();
     assert_eq!(serde_json::from_str::<Enrolment>(&text).unwrap(), enrolment);

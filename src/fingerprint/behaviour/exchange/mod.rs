@@ -24,6 +24,9 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+use super::answer::place;
+use super::asking::Question;
+use super::checks;
 use crate::fingerprint::ProbeError;
 use crate::lm::Request;
 
@@ -88,39 +91,27 @@ pub struct Member {
     pub ceilings: Vec<u32>,
 }
 
+impl Question for Probe {
+    fn question(&self) -> (&Request, Option<u64>) {
+        (&self.request, self.prompt_tokens)
+    }
+}
+
 impl Probe {
     /// The place of an answer among the symbols; all others have the last.
     pub fn place(&self, answer: &str) -> usize {
-        let symbol = super::symbol(answer);
-        self.symbols.iter().position(|it| *it == symbol).unwrap_or(self.symbols.len())
+        place(&self.symbols, answer)
     }
 
     /// Refuses a probe that does not fit the rule.
     fn check(&self, at: usize, rule: &Rule) -> Result<(), ProbeError> {
-        let width = self.symbols.len() + 1;
-        let wrong = |what: &str, got: usize, wanted: usize| {
-            Err(ProbeError::Invalid {
-                what: format!("{what} of probe {at}"),
-                got: got.to_string(),
-                wanted: format!("{wanted} are expected"),
-            })
-        };
-        if self.nulls.len() != rule.nulls.len() {
-            return wrong("number of nulls", self.nulls.len(), rule.nulls.len());
-        }
-        if self.alternatives.len() != rule.alternatives.len() {
-            return wrong(
-                "number of alternatives",
-                self.alternatives.len(),
-                rule.alternatives.len(),
-            );
-        }
+        checks::as_many("number of nulls", at, self.nulls.len(), rule.nulls.len())?;
+        let (got, wanted) = (self.alternatives.len(), rule.alternatives.len());
+        checks::as_many("number of alternatives", at, got, wanted)?;
         let ceilings = self.nulls.iter().map(|it| &it.ceilings).filter(|row| !row.is_empty());
         let mut rows =
             self.nulls.iter().map(|it| &it.ppm).chain(&self.alternatives).chain(ceilings);
-        match rows.find(|row| row.len() != width) {
-            Some(row) => wrong("width of a guess", row.len(), width),
-            None => Ok(()),
-        }
+        let width = self.symbols.len() + 1;
+        rows.try_for_each(|row| checks::as_many("width of a guess", at, row.len(), width))
     }
 }

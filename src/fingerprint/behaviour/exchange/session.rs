@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::learner::{Learner, chances};
 use super::{Probe, Rule, TEST};
-use crate::fingerprint::behaviour::protocol::PromptCounts;
-use crate::fingerprint::behaviour::{gated, rounded};
+use crate::fingerprint::behaviour::asking::Asking;
+use crate::fingerprint::behaviour::{checks, gated, rounded};
 use crate::fingerprint::{Basis, Finding, Null, ProbeError, Probing, Step};
 use crate::lm::Completion;
 use crate::stats::{EProcess, EValue, Family, LogP};
@@ -14,13 +14,11 @@ use crate::stats::{EProcess, EValue, Family, LogP};
 #[derive(Clone, Debug)]
 pub struct Session {
     rule: Rule,
-    probes: Vec<Option<Probe>>,
-    asked: usize,
+    asking: Asking<Probe, ()>,
     wealth: Vec<Wealth>,
     /// After how many answers each member of the null was rejected.
     rejected: Vec<Option<usize>>,
     learner: Learner,
-    counts: PromptCounts,
 }
 
 impl Session {
@@ -29,41 +27,25 @@ impl Session {
     /// # Errors
     /// [`ProbeError::Invalid`] for a rule without nulls, numbers outside their ranges, or a probe that does not fit the rule.
     pub fn new(rule: Rule, probes: Vec<Option<Probe>>) -> Result<Self, ProbeError> {
-        let invalid = |what: &str, got: String, wanted: &str| {
-            Err(ProbeError::Invalid { what: what.to_owned(), got, wanted: wanted.to_owned() })
-        };
-        if !(rule.alpha > 0.0 && rule.alpha < 1.0) {
-            return invalid("alpha", rule.alpha.to_string(), "it must be above 0 and below 1");
-        }
+        checks::level(rule.alpha)?;
         if !(rule.lambda > 0.0 && rule.lambda < 1.0) {
-            return invalid("lambda", rule.lambda.to_string(), "it must be above 0 and below 1");
+            let wanted = "it must be above 0 and below 1";
+            return Err(ProbeError::invalid("lambda", rule.lambda, wanted));
         }
-        if rule.nulls.is_empty() {
-            return invalid("number of nulls", "0".to_owned(), "at least one is needed");
-        }
-        let known = probes.iter().enumerate().filter_map(|(at, probe)| Some((at, probe.as_ref()?)));
-        known.into_iter().try_for_each(|(at, probe)| probe.check(at, &rule))?;
+        checks::any("nulls", rule.nulls.len())?;
+        checks::each(&probes, |at, probe| probe.check(at, &rule))?;
         Ok(Self {
             wealth: (0..rule.nulls.len()).map(|at| Wealth::new(at > 0)).collect(),
             rejected: vec![None; rule.nulls.len()],
             rule,
-            probes,
-            asked: 0,
+            asking: Asking::new(probes),
             learner: Learner::default(),
-            counts: PromptCounts::default(),
         })
     }
 
-    /// The probe that is due, if the rule wants one.
-    fn due(&self) -> Result<Option<&Probe>, ProbeError> {
-        if self.rejected.iter().all(Option::is_some) {
-            return Ok(None);
-        }
-        match self.probes.get(self.asked) {
-            None => Ok(None),
-            Some(None) => Err(ProbeError::Hidden { probe: self.asked }),
-            Some(Some(probe)) => Ok(Some(probe)),
-        }
+    /// Whether every member of the null is rejected.
+    fn is_decided(&self) -> bool {
+        self.rejected.iter().all(Option::is_some)
     }
 
     /// 1/α, as a logarithm.
@@ -125,15 +107,14 @@ pub(super) fn factor(lambda: f64, q: &[f64], p: &[f64], reference: usize, suspec
 
 impl Probing for Session {
     fn next(&self) -> Result<Option<Step>, ProbeError> {
-        let step = |probe: &Probe| Step { probe: self.asked, request: probe.request.clone() };
-        Ok(self.due()?.map(step))
+        if self.is_decided() { Ok(None) } else { self.asking.next() }
     }
 
     fn observe(&mut self, answer: &Completion) -> Result<(), ProbeError> {
-        let probe = self.due()?.ok_or(ProbeError::Ended)?.clone();
+        let due = if self.is_decided() { None } else { self.asking.due()? };
+        let probe = due.ok_or(ProbeError::Ended)?.clone();
         let suspect = probe.place(&answer.text);
-        self.counts.push(probe.prompt_tokens, answer.prompt_tokens);
-        self.asked += 1;
+        self.asking.take(answer, ())?;
         let enrolled = probe.nulls.first().map(|member| chances(&member.ppm)).unwrap_or_default();
         let guesses = self.learner.guesses(&probe, &enrolled);
         let mixture = self.learner.mixture(&guesses);
@@ -147,7 +128,7 @@ impl Probing for Session {
             });
             self.wealth[at].push(f.ln(), ceiling);
             if -self.wealth[at].p_bound().ln() >= bar {
-                self.rejected[at].get_or_insert(self.asked);
+                self.rejected[at].get_or_insert(self.asking.asked());
             }
         }
         self.learner.learn(probe.cell, &guesses, suspect);
@@ -171,15 +152,13 @@ impl Probing for Session {
             .with("members", members.collect::<Vec<_>>())
             .with("queries_to_reject_the_enrolled_protocol", self.rejected[0])
             .with("alternatives", &self.rule.alternatives);
-        finding.n = self.asked as u64;
-        if self.asked < self.probes.len() && self.rejected.iter().any(Option::is_none) {
-            finding = finding.warn(format!(
-                "The test was ended after {} of {} queries.",
-                self.asked,
-                self.probes.len()
-            ));
+        let (asked, planned) = (self.asking.asked(), self.asking.planned());
+        finding.n = asked as u64;
+        if asked < planned && !self.is_decided() {
+            finding =
+                finding.warn(format!("The test was ended after {asked} of {planned} queries."));
         }
         let enrolled = self.rejected[0].is_some();
-        gated(finding, enrolled, self.counts.verdict(), self.rule.protocol_assumed)
+        gated(finding, enrolled, self.asking.counted(), self.rule.protocol_assumed)
     }
 }

@@ -22,6 +22,9 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+use super::asking::Question;
+use super::checks;
+use crate::fingerprint::ProbeError;
 use crate::lm::Request;
 
 pub use panel::{Law, least_members};
@@ -73,6 +76,29 @@ pub struct Probe {
     /// The probe that this one repeats: it is not counted, but shows whether the suspect answers greedily.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats: Option<usize>,
+}
+
+impl Question for Probe {
+    fn question(&self) -> (&Request, Option<u64>) {
+        (&self.request, self.prompt_tokens)
+    }
+}
+
+impl Probe {
+    /// Refuses a probe that does not fit the rule.
+    fn check(&self, at: usize, rule: &Rule) -> Result<(), ProbeError> {
+        let (candidates, members) = (self.candidates.len(), self.members.len());
+        let wanted = rule.candidates.len();
+        checks::as_many("number of candidates' answers", at, candidates, wanted)?;
+        checks::as_many("number of members' answers", at, members, rule.members.len())?;
+        match self.repeats {
+            Some(earlier) if earlier >= at => {
+                let what = format!("what probe {at} repeats");
+                Err(ProbeError::invalid(what, earlier, "an earlier probe"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The first word of an answer, or its first sign where it begins with none. Empty answers agree with nothing.

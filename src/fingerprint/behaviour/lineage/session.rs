@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::panel::{Law, least_members, log_odds};
 use super::{Probe, Rule, TEST, agree, first_word};
-use crate::fingerprint::behaviour::protocol::{Counted, PromptCounts};
-use crate::fingerprint::behaviour::rounded;
+use crate::fingerprint::behaviour::asking::Asking;
+use crate::fingerprint::behaviour::protocol::Counted;
+use crate::fingerprint::behaviour::{checks, rounded};
 use crate::fingerprint::{Basis, Finding, Null, ProbeError, Probing, Step, Verdict};
 use crate::lm::Completion;
 use crate::stats::{Family, LogP, StatsError, binomial_sf_ge};
@@ -16,9 +17,7 @@ use crate::stats::{Family, LogP, StatsError, binomial_sf_ge};
 #[derive(Clone, Debug)]
 pub struct Session {
     rule: Rule,
-    probes: Vec<Option<Probe>>,
-    answers: Vec<String>,
-    counts: PromptCounts,
+    asking: Asking<Probe, String>,
 }
 
 impl Session {
@@ -27,61 +26,16 @@ impl Session {
     /// # Errors
     /// [`ProbeError::Invalid`] for a rule without candidates or members, or a probe that does not fit it.
     pub fn new(rule: Rule, probes: Vec<Option<Probe>>) -> Result<Self, ProbeError> {
-        let invalid = |what: String, got: usize, wanted: String| {
-            Err(ProbeError::Invalid { what, got: got.to_string(), wanted })
-        };
-        if !(rule.alpha > 0.0 && rule.alpha < 1.0) {
-            return Err(ProbeError::Invalid {
-                what: "alpha".to_owned(),
-                got: rule.alpha.to_string(),
-                wanted: "it must be above 0 and below 1".to_owned(),
-            });
-        }
-        if rule.candidates.is_empty() {
-            let wanted = "at least one is needed".to_owned();
-            return invalid("number of candidates".to_owned(), 0, wanted);
-        }
-        for (at, probe) in probes.iter().enumerate() {
-            let Some(probe) = probe else { continue };
-            let wanted = |n: usize| format!("{n} are expected");
-            if probe.candidates.len() != rule.candidates.len() {
-                let what = format!("number of candidates' answers of probe {at}");
-                return invalid(what, probe.candidates.len(), wanted(rule.candidates.len()));
-            }
-            if probe.members.len() != rule.members.len() {
-                let what = format!("number of members' answers of probe {at}");
-                return invalid(what, probe.members.len(), wanted(rule.members.len()));
-            }
-            if probe.repeats.is_some_and(|earlier| earlier >= at) {
-                let what = format!("what probe {at} repeats");
-                return invalid(what, probe.repeats.unwrap_or(0), "an earlier probe".to_owned());
-            }
-        }
-        Ok(Self { rule, probes, answers: Vec::new(), counts: PromptCounts::default() })
-    }
-
-    fn due(&self) -> Result<Option<&Probe>, ProbeError> {
-        match self.probes.get(self.answers.len()) {
-            None => Ok(None),
-            Some(None) => Err(ProbeError::Hidden { probe: self.answers.len() }),
-            Some(Some(probe)) => Ok(Some(probe)),
-        }
-    }
-
-    /// Probes that count, with the suspect's answers.
-    fn counted(&self) -> impl Iterator<Item = (&Probe, &str)> {
-        let answered = self.probes.iter().zip(&self.answers);
-        answered.filter_map(|(probe, answer)| {
-            let probe = probe.as_ref().filter(|probe| probe.repeats.is_none())?;
-            Some((probe, answer.as_str()))
-        })
+        checks::level(rule.alpha)?;
+        checks::any("candidates", rule.candidates.len())?;
+        checks::each(&probes, |at, probe| probe.check(at, &rule))?;
+        Ok(Self { rule, asking: Asking::new(probes) })
     }
 
     /// Repeated questions that were answered otherwise the second time, of how many.
     fn unsteady(&self) -> (usize, usize) {
-        let answered = self.probes.iter().zip(&self.answers);
-        let repeats = answered.filter_map(|(probe, answer)| {
-            let earlier = self.answers.get(probe.as_ref()?.repeats?)?;
+        let repeats = self.asking.answered().filter_map(|(probe, answer)| {
+            let earlier = self.asking.answers().get(probe.repeats?)?;
             Some(first_word(earlier) != first_word(answer))
         });
         repeats.fold((0, 0), |(other, of), differs| (other + usize::from(differs), of + 1))
@@ -89,23 +43,19 @@ impl Session {
 
     fn table(&self) -> Table {
         let mut table = Table::new(self.rule.candidates.len(), self.rule.members.len());
-        self.counted().for_each(|(probe, answer)| table.push(probe, answer));
+        let counted = self.asking.answered().filter(|(probe, _)| probe.repeats.is_none());
+        counted.for_each(|(probe, answer)| table.push(probe, answer));
         table
     }
 }
 
 impl Probing for Session {
     fn next(&self) -> Result<Option<Step>, ProbeError> {
-        let step =
-            |probe: &Probe| Step { probe: self.answers.len(), request: probe.request.clone() };
-        Ok(self.due()?.map(step))
+        self.asking.next()
     }
 
     fn observe(&mut self, answer: &Completion) -> Result<(), ProbeError> {
-        let expected = self.due()?.ok_or(ProbeError::Ended)?.prompt_tokens;
-        self.counts.push(expected, answer.prompt_tokens);
-        self.answers.push(answer.text.clone());
-        Ok(())
+        self.asking.take(answer, answer.text.clone())
     }
 
     fn finding(&self) -> Finding {
@@ -115,12 +65,8 @@ impl Probing for Session {
         let table = self.table();
         finding.n = table.n;
         finding = table.described(finding, &self.rule);
-        if self.answers.len() < self.probes.len() {
-            return finding.warn(format!(
-                "The test ends after {} queries; {} were asked, and it is not looked at before.",
-                self.probes.len(),
-                self.answers.len()
-            ));
+        if let Some(why) = self.asking.unfinished() {
+            return finding.warn(why);
         }
         match table.test(&self.rule) {
             Ok(test) => self.gated(self.judged(finding, &test)),
@@ -168,7 +114,7 @@ impl Session {
         if other > 0 {
             faults.push(format!("{other} of {of} repeated questions were answered otherwise: the suspect does not answer greedily"));
         }
-        if let Counted::Offset(by) = self.counts.verdict() {
+        if let Counted::Offset(by) = self.asking.counted() {
             faults.push(format!("the suspect counts {by:+} tokens in every prompt, as a system prompt or a template of its own does"));
         }
         if !faults.is_empty() && finding.verdict == Verdict::NotShown {

@@ -46,9 +46,12 @@ pub struct Enroll {
     /// Prompts to choose from [default: 1000, or 150 where an endpoint is asked]
     #[arg(long, value_name = "N", conflicts_with = "prompts")]
     pub candidates: Option<usize>,
-    /// Most queries of a test of identity, and prompts of one of lineage
+    /// Most queries of a test of identity, and prompts of one of ranks or of lineage
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(24..=100_000))]
     pub queries: u32,
+    /// Fresh answers to each prompt of ranks, of each member of the null
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub references: u32,
     /// What prompts and answers are drawn from
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
@@ -75,6 +78,8 @@ pub struct Enroll {
 pub enum Parts {
     /// Answers of one token: whether a suspect is this model
     Identity,
+    /// Ranks of answers of one token: whether a suspect is this model
+    Rank,
     /// Greedy answers: whether a suspect descends from it
     Lineage,
     /// Answers of some tokens: whether a suspect is this model
@@ -87,6 +92,7 @@ impl From<Parts> for Part {
     fn from(part: Parts) -> Self {
         match part {
             Parts::Identity => Self::Identity,
+            Parts::Rank => Self::Rank,
             Parts::Lineage => Self::Lineage,
             Parts::Distance => Self::Distance,
             Parts::Drift => Self::Drift,

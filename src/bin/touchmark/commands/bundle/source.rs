@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use touchmark::fingerprint::behaviour::enrolment::{self, Enrolment, Panel, PlanSettings};
-use touchmark::fingerprint::behaviour::{distance, drift, exchange, lineage};
+use touchmark::fingerprint::behaviour::{distance, drift, exchange, lineage, rank};
 use touchmark::fingerprint::bundle::Plan;
 use touchmark::keys::Salt;
 use touchmark::provenance::Digest;
@@ -45,6 +45,7 @@ fn behaviour(args: &Behaviour) -> anyhow::Result<Plan> {
     let panel = args.panel.as_ref().map(|path| json::<Panel>(path, "a panel")).transpose()?;
     let (test, claim) = match args.test.context("name the test with --test")? {
         BehaviourTest::Identity => (exchange::TEST, "the suspect is not"),
+        BehaviourTest::Rank => (rank::TEST, "the suspect is not"),
         BehaviourTest::Distance => (distance::TEST, "the suspect is not"),
         BehaviourTest::Drift => (drift::TEST, "the suspect is not"),
         BehaviourTest::Lineage => (lineage::TEST, "the suspect descends from"),

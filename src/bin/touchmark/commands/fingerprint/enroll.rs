@@ -1,6 +1,6 @@
 //! `fingerprint enroll`: what a model answers, recorded to recognise it by.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -59,6 +59,7 @@ fn enrol(global: &Global, args: &Enroll, recorder: &mut Recorder) -> anyhow::Res
         expires: args.expires.map(|day| day.to_string()),
         seed: args.seed,
         identity: None,
+        rank: None,
         distance: None,
         drift: None,
         lineage: None,
@@ -147,6 +148,7 @@ fn settings(args: &Enroll) -> anyhow::Result<Settings> {
     settings.alternatives.clone_from(&args.alternative);
     settings.queries = args.queries as usize;
     settings.lineage_queries = args.queries as usize;
+    settings.references = args.references;
     // A model of this machine tells as many as it is asked for.
     if !remote {
         settings.top = u8::MAX;
@@ -161,7 +163,10 @@ fn is_endpoint(name: &str) -> bool {
 fn lines(path: &Path) -> anyhow::Result<Vec<String>> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect())
+    // The same prompt twice would be answered from what was kept of the first time, which is not fresh.
+    let mut seen = HashSet::new();
+    let lines = text.lines().filter(|line| !line.trim().is_empty() && seen.insert(*line));
+    Ok(lines.map(str::to_owned).collect())
 }
 
 /// Reads a file of JSON.
