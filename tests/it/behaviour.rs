@@ -9,7 +9,7 @@ use touchmark::fingerprint::behaviour::enrolment::{
     record_member,
 };
 use touchmark::fingerprint::behaviour::protocol::{Form, Protocol};
-use touchmark::fingerprint::behaviour::{Chance, exchange, lineage};
+use touchmark::fingerprint::behaviour::{Chance, exchange, lineage, rank};
 use touchmark::fingerprint::{Finding, Probing, Verdict};
 use touchmark::lm::{Chunk, CompletedToken, Completion, LanguageModel, Prompt, Request, Want};
 use touchmark::stats::binomial_sf_ge;
@@ -118,7 +118,10 @@ fn repository(name: &str) -> PathBuf {
 }
 
 fn enrolment(models: &mut [Model], parts: &[Part], candidates: usize) -> Enrolment {
-    let mut settings = Settings::new(Protocol::plain(Form::Text), odd(candidates, 1));
+    enrolment_with(Settings::new(Protocol::plain(Form::Text), odd(candidates, 1)), models, parts)
+}
+
+fn enrolment_with(mut settings: Settings, models: &mut [Model], parts: &[Part]) -> Enrolment {
     settings.alternatives = (1..models.len()).map(|at| format!("alternative {at}")).collect();
     settings.top = 255;
     let mut enrolment = Enrolment {
@@ -237,6 +240,66 @@ fn a_model_is_seldom_taken_for_another_and_its_tune_is_caught() {
     let (verdicts, median, first) = runs.many(50, &mut tune, 1.0);
     println!("the tune: {verdicts:?}, median {median}, enrolled protocol alone {first}");
     assert!(first <= 100, "{verdicts:?}, median {first}");
+}
+
+/// The distribution functions of a model after the prompts of probes.
+fn functions(model: &mut Model, probes: &[rank::Probe]) -> Vec<Vec<f64>> {
+    let mut one = |probe: &rank::Probe| {
+        let Prompt::Text(text) = &probe.request.prompt else { panic!("not a text") };
+        let ids = model.tokenizer.encode(text).unwrap().ids;
+        cumulated(model.logits(&ids), &probe.request)
+    };
+    probes.iter().map(&mut one).collect()
+}
+
+#[test]
+fn ranks_of_a_model_are_uniform_and_those_of_its_tune_are_not() {
+    const RUNS: u64 = 400;
+    let mut models =
+        [Model::load(&repository("scribe-16m")), Model::load(&repository("scribe-16m-chat"))];
+    let mut settings = Settings::new(Protocol::plain(Form::Text), odd(400, 1));
+    settings.samplings.clear();
+    (settings.queries, settings.references) = (100, 20);
+    let enrolment = enrolment_with(settings, &mut models, &[Part::Rank]);
+    let [mut base, mut tune] = models;
+    let (rule, probes) = enrolment.rank(&plan_settings()).unwrap();
+    let (own, others) = (functions(&mut base, &probes), functions(&mut tune, &probes));
+    let text = |id: usize| base.tokenizer.decode(&[id as TokenId]).unwrap();
+    let texts: Vec<String> = (0..base.lm.vocab_size()).map(text).collect();
+
+    let mut chance = Chance::new(RUNS, "ranks");
+    let mut changed = |runs: u64, suspect: &[Vec<f64>]| {
+        let verdicts = (0..runs).map(|seed| {
+            let mut probes = probes.clone();
+            for (probe, function) in probes.iter_mut().zip(&own) {
+                let fresh: Vec<&str> =
+                    (0..20).map(|_| &*texts[draw(function, chance.uniform())]).collect();
+                probe.nulls = vec![rank::counts(&probe.symbols, fresh)];
+            }
+            let rule = rank::Rule { seed, draws: 499, ..rule.clone() };
+            let mut session =
+                rank::Session::new(rule, probes.into_iter().map(Some).collect()).unwrap();
+            while let Some(step) = session.next().unwrap() {
+                let text = texts[draw(&suspect[step.probe], chance.uniform())].clone();
+                let prompt_tokens = step_tokens(&enrolment, step.probe);
+                session
+                    .observe(&Completion { text, prompt_tokens, ..Completion::default() })
+                    .unwrap();
+            }
+            session.finding().verdict == Verdict::Changed
+        });
+        verdicts.filter(|changed| *changed).count() as u64
+    };
+    let alarms = changed(RUNS, &own);
+    assert!(binomial_sf_ge(alarms, RUNS, 0.01).unwrap().p() > 1e-3, "{alarms} of {RUNS}");
+    let caught = changed(50, &others);
+    println!("of 50 tests of 100 queries each, the tune is CHANGED in {caught}");
+    assert!(caught >= 45, "{caught} of 50");
+}
+
+/// Tokens of a prompt of ranks.
+fn step_tokens(enrolment: &Enrolment, probe: usize) -> Option<u64> {
+    enrolment.rank.as_ref().unwrap().cells[probe].prompt_tokens
 }
 
 /// The folder of further models, or a word that there is none.

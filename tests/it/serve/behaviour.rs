@@ -33,11 +33,13 @@ fn a_served_model_is_told_from_its_tune() {
         "-o",
         "base.json",
         "--candidates",
-        "150",
+        "400",
         "--alternative",
         &tune,
         "--parts",
-        "identity,drift",
+        "identity,rank,drift",
+        "--references",
+        "50",
         "--strict",
     ];
     home.ok(&enrol);
@@ -49,6 +51,7 @@ fn a_served_model_is_told_from_its_tune() {
     };
     let identity = ["--enrolment", "base.json", "--test", "identity"];
     let drift = ["--enrolment", "base.json", "--test", "drift"];
+    let rank = ["--enrolment", "base.json", "--test", "rank", "--queries", "100"];
 
     let same = serve(&base);
     let found =
@@ -56,11 +59,15 @@ fn a_served_model_is_told_from_its_tune() {
     assert_eq!((&found["verdict"], &found["n"]), (&"not_shown".into(), &60.into()), "{found}");
     let found = finding(&home, "same-drift", &drift, &same.address);
     assert_eq!(found["verdict"], "not_shown", "{found}");
+    let found = finding(&home, "same-rank", &rank, &same.address);
+    assert_eq!((&found["verdict"], &found["n"]), (&"not_shown".into(), &100.into()), "{found}");
     drop(same);
 
     let other = serve(&tune);
     let found = finding(&home, "other", &identity, &other.address);
     assert_eq!(found["verdict"], "changed", "{found}");
+    let found = finding(&home, "other-rank", &rank, &other.address);
+    assert_eq!((&found["verdict"], &found["n"]), (&"changed".into(), &100.into()), "{found}");
     let found = finding(&home, "other-drift", &drift, &other.address);
     assert_eq!(found["verdict"], "changed", "{found}");
 }

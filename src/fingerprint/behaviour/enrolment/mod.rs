@@ -124,7 +124,7 @@ pub struct RankCell {
     /// Its tokens as the reference counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_tokens: Option<u64>,
-    /// The likeliest answers, the likeliest first.
+    /// The likeliest answers, that of rank 1 first.
     pub symbols: Vec<String>,
     /// Of each null, how many fresh answers had each rank; the last number is of those that are not named.
     pub fresh: Vec<Vec<u32>>,

@@ -47,31 +47,46 @@ fn best(row: &[f64]) -> (f64, Vec<usize>) {
 /// By how much the ranks of a suspect's answers lie above those of the reference's: P(above) + P(equal)/2 − ½, from −½ to ½.
 ///
 /// Chances are in the order of ranks.
-pub(super) fn shift(reference: &[u32], suspect: &[u32]) -> f64 {
+pub(super) fn shift(reference: &[f64], suspect: &[f64]) -> f64 {
     let (mut below, mut sum) = (0.0, -0.5);
-    for (p, q) in chances(reference).into_iter().zip(chances(suspect)) {
+    for (p, q) in reference.iter().zip(suspect) {
         sum += q * (below + p / 2.0);
         below += p;
     }
     sum
 }
 
-/// So many prompts, none of them twice: the alternatives take turns, each at the prompt that tells it apart best of those left.
+/// The order of answers in which the ranks of a suspect shift most, by its likelihood ratio to the reference (Neyman and Pearson).
+///
+/// A tenth of equal chances is mixed in: what the reference seldom answers then comes late, so that models of which nothing is
+/// known are told apart too. The last, of all answers that are not named, stays the last.
+pub(super) fn by_ratio(reference: &[f64], suspect: &[f64]) -> Vec<usize> {
+    let named = reference.len().saturating_sub(1);
+    let equal = 1.0 / reference.len().max(1) as f64;
+    let ratio = |at: &usize| (0.9 * suspect[*at] + 0.1 * equal) / reference[*at];
+    let mut order: Vec<usize> = (0..named).collect();
+    order.sort_by(|a, b| ratio(a).total_cmp(&ratio(b)));
+    order.extend((named < reference.len()).then_some(named));
+    order
+}
+
+/// So many prompts, none of them twice, each with the alternative that chose it: they take turns, each at the prompt that tells it
+/// apart best of those left.
 ///
 /// `shifts` has one row an alternative and one number a prompt.
-pub(super) fn turns(shifts: &[Vec<f64>], count: usize) -> Vec<usize> {
+pub(super) fn turns(shifts: &[Vec<f64>], count: usize) -> Vec<(usize, usize)> {
     let prompts = shifts.first().map_or(0, Vec::len);
     let mut queues: Vec<_> = shifts.iter().map(|row| descending(row).into_iter()).collect();
     let mut taken = vec![false; prompts];
     let mut chosen = Vec::new();
     let wanted = count.min(prompts);
     while chosen.len() < wanted {
-        for queue in &mut queues {
+        for (alternative, queue) in queues.iter_mut().enumerate() {
             if let Some(at) = queue.find(|at| !taken[*at])
                 && chosen.len() < wanted
             {
                 taken[at] = true;
-                chosen.push(at);
+                chosen.push((at, alternative));
             }
         }
     }
@@ -101,20 +116,34 @@ mod tests {
 
     #[test]
     fn ranks_shift_by_the_chance_to_lie_above() {
-        let (first, second) = ([1_000_000, 0, 0], [0, 1_000_000, 0]);
-        assert!((shift(&first, &second) - 0.5).abs() < 1e-5);
-        assert!((shift(&second, &first) + 0.5).abs() < 1e-5);
+        let (first, second, half) = ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.5, 0.0]);
+        assert_eq!((shift(&first, &second), shift(&second, &first)), (0.5, -0.5));
         // Above with ½ · ½, equal with ½ · ½.
-        let half = [500_000, 500_000, 0];
-        assert!(shift(&half, &half).abs() < 1e-12);
-        assert!((shift(&half, &second) - 0.25).abs() < 1e-5);
+        assert_eq!((shift(&half, &half), shift(&half, &second)), (0.0, 0.25));
+    }
+
+    #[test]
+    fn the_order_by_ratio_shifts_most() {
+        let (reference, suspect) = ([0.4, 0.3, 0.2, 0.1], [0.1, 0.3, 0.5, 0.1]);
+        let order = by_ratio(&reference, &suspect);
+        assert_eq!(order, [0, 1, 2, 3]);
+        let turned = by_ratio(&suspect, &reference);
+        assert_eq!(turned, [2, 1, 0, 3]);
+        let in_order =
+            |row: &[f64], order: &[usize]| order.iter().map(|at| row[*at]).collect::<Vec<_>>();
+        let by = |order: &[usize]| shift(&in_order(&reference, order), &in_order(&suspect, order));
+        for other in [[0, 2, 1, 3], [1, 0, 2, 3], [1, 2, 0, 3], [2, 0, 1, 3], [2, 1, 0, 3]] {
+            assert!(by(&order) > by(&other), "{other:?}");
+        }
+        // What neither answers is nearer to another model than to the reference.
+        assert_eq!(by_ratio(&[0.001, 0.899, 0.1], &[0.001, 0.899, 0.1]), [1, 0, 2]);
     }
 
     #[test]
     fn alternatives_take_turns() {
         let shifts = [vec![0.1, 0.4, 0.3, 0.2], vec![0.0, 0.4, 0.1, 0.3]];
-        assert_eq!(turns(&shifts, 3), [1, 3, 2]);
-        assert_eq!(turns(&shifts, 9), [1, 3, 2, 0]);
+        assert_eq!(turns(&shifts, 3), [(1, 0), (3, 1), (2, 0)]);
+        assert_eq!(turns(&shifts, 9), [(1, 0), (3, 1), (2, 0), (0, 1)]);
         assert!(turns(&[], 9).is_empty());
     }
 

@@ -178,6 +178,19 @@ fn ranks_from_enrolment_to_finding() {
 }
 
 #[test]
+fn without_alternatives_ranks_are_the_references() {
+    let enrolment = enrolment(&mut [Toy::new(1, 1)], &[Part::Rank]);
+    let ranks = enrolment.rank.unwrap();
+    assert_eq!(ranks.cells.len(), 80);
+    for cell in &ranks.cells {
+        let request = ranks.nulls[0].protocol.request(&cell.prompt, 1, Some(5));
+        let likeliest = Toy::new(1, 9).answer(&request).tokens[0].top.clone();
+        let likeliest: Vec<_> = likeliest.iter().map(|(text, _)| text.trim()).collect();
+        assert_eq!(cell.symbols, likeliest);
+    }
+}
+
+#[test]
 fn distance_and_drift_from_enrolment_to_finding() {
     let enrolment = [enrolment(&mut [Toy::new(1, 1)], &[Part::Distance, Part::Drift])];
     for test in [distance::TEST, drift::TEST] {

@@ -102,8 +102,8 @@ impl Test {
             "log10_p": rounded(self.p).log10(),
             "omega2": digits(self.omega2),
             "mean_percentile": digits(self.mean),
-            "distance_towards_likelier_answers": digits(below),
-            "distance_towards_unlikelier_answers": digits(above),
+            "distance_towards_low_ranks": digits(below),
+            "distance_towards_high_ranks": digits(above),
         })
     }
 }
