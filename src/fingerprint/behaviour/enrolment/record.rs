@@ -304,7 +304,7 @@ fn candidates<E>(
 }
 
 /// The chances of one member of the null, and what they cannot exceed, where that is known.
-fn member<E>(
+pub(super) fn member<E>(
     settings: &Settings,
     null: &NullProtocol,
     base: &Known,

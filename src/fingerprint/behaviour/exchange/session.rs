@@ -115,6 +115,7 @@ impl Probing for Session {
         let probe = due.ok_or(ProbeError::Ended)?.clone();
         let suspect = probe.place(&answer.text);
         self.asking.take(answer, ())?;
+        let asked = self.asking.asked();
         let enrolled = probe.nulls.first().map(|member| chances(&member.ppm)).unwrap_or_default();
         let guesses = self.learner.guesses(&probe, &enrolled);
         let mixture = self.learner.mixture(&guesses);
@@ -128,7 +129,7 @@ impl Probing for Session {
             });
             self.wealth[at].push(f.ln(), ceiling);
             if -self.wealth[at].p_bound().ln() >= bar {
-                self.rejected[at].get_or_insert(self.asking.asked());
+                self.rejected[at].get_or_insert(asked);
             }
         }
         self.learner.learn(probe.cell, &guesses, suspect);
