@@ -134,6 +134,18 @@ impl Leaves {
         (1..self.lines.len()).map(|at| self.leaf(at)).collect()
     }
 
+    /// The plan that the leaves are of.
+    ///
+    /// # Errors
+    /// [`LeafError`] when the head or a probe is hidden.
+    pub fn plan(&self) -> Result<Plan, LeafError> {
+        let Head { schema, test, hypothesis, rule } = self.head()?;
+        let shown =
+            |(at, probe): (usize, Option<Value>)| probe.ok_or(LeafError::ProbeHidden { probe: at });
+        let probes = self.probes()?.into_iter().enumerate().map(shown).collect::<Result<_, _>>()?;
+        Ok(Plan { schema, test, hypothesis, rule, probes })
+    }
+
     /// Number of leaves, the head among them; at least one.
     pub fn count(&self) -> usize {
         self.lines.len()
@@ -184,6 +196,12 @@ pub enum LeafError {
     /// Nothing can be made of leaves without their head.
     #[error("the head is hidden; it is revealed first")]
     HeadHidden,
+    /// A test cannot be asked without a probe.
+    #[error("probe {probe} is hidden; only who committed can ask it")]
+    ProbeHidden {
+        /// Its place.
+        probe: usize,
+    },
     /// No random bytes.
     #[error("the system gave no random bytes")]
     Randomness(#[source] getrandom::Error),

@@ -167,6 +167,8 @@ fn leaves_that_were_not_asked_may_stay_hidden() {
     let whole = case();
     let leaves = Leaves::parse(std::str::from_utf8(&whole.leaves).unwrap()).unwrap();
     let shown = leaves.redacted(|leaf| leaf <= 8).unwrap();
+    assert_eq!(leaves.plan().unwrap(), plan());
+    assert!(matches!(shown.plan(), Err(LeafError::ProbeHidden { probe: 8 })));
     let text = shown.to_text();
     assert!(text.contains("say 7") && !text.contains("say 8") && text.contains("it is ours"));
     assert_eq!(shown.digests(), leaves.digests());

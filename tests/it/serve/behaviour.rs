@@ -70,6 +70,19 @@ fn a_served_model_is_told_from_its_tune() {
     assert_eq!((&found["verdict"], &found["n"]), (&"changed".into(), &100.into()), "{found}");
     let found = finding(&home, "other-drift", &drift, &other.address);
     assert_eq!(found["verdict"], "changed", "{found}");
+
+    // What a bundle commits to can be tried on suspects whose truth is known.
+    let suspect = |model: &str, truth: &str| {
+        format!("[[suspect]]\nmodel = {model:?}\ntruth = {truth:?}\nstratum = \"own\"\n")
+    };
+    home.write("people.toml", suspect(&base, "independent") + &suspect(&other.address, "related"));
+    home.ok(&["fingerprint", "lineup", "people.toml", "--plan", "other-drift", "-o", "rows.jsonl"]);
+    let rows = std::fs::read_to_string(home.path("rows.jsonl")).unwrap();
+    let verdicts: Vec<Value> = rows
+        .lines()
+        .map(|row| serde_json::from_str::<Value>(row).unwrap()["verdict"].clone())
+        .collect();
+    assert_eq!(verdicts, ["not_shown", "changed"]);
 }
 
 #[test]

@@ -15,8 +15,9 @@ pub struct Lineup {
     /// The model that the suspects' weights are compared with, instead of the manifest's
     #[arg(long, value_name = "MODEL")]
     pub reference: Option<PathBuf>,
-    /// A plan that each suspect is asked, besides the manifest's; may be given often
-    #[arg(long = "plan", value_name = "FILE")]
+    /// A plan that each suspect is asked, besides the manifest's: its file, or the folder that `bundle commit` made of it; may be
+    /// given often
+    #[arg(long = "plan", value_name = "FILE|BUNDLE")]
     pub plans: Vec<PathBuf>,
     /// Rate of false alarms at which weights are judged; plans have their own
     #[arg(long, default_value_t = 0.001, value_name = "ALPHA")]

@@ -13,7 +13,7 @@ use touchmark::fingerprint::lineup::Truth;
 pub struct Manifest {
     /// The model that weights are compared with.
     pub reference: Option<PathBuf>,
-    /// Plans that each suspect is asked.
+    /// Plans that each suspect is asked: files, or folders of bundles.
     #[serde(default)]
     pub plans: Vec<PathBuf>,
     /// The suspects.

@@ -9,13 +9,14 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::Serialize;
 use touchmark::engine::tensors;
-use touchmark::fingerprint::bundle::Plan;
+use touchmark::fingerprint::bundle::{Leaves, Plan};
 use touchmark::fingerprint::lineup::{Row, TestTable, tables};
 use touchmark::fingerprint::{Finding, Verdict, weights};
 
 use self::manifest::{Manifest, Suspect};
 use self::rows::Rows;
 use crate::args::{Global, fingerprint::Lineup};
+use crate::commands::bundle::folder::secret_leaves;
 use crate::interrupt;
 use crate::models;
 use crate::output::{self, Exit};
@@ -60,10 +61,17 @@ pub fn run(global: &Global, args: &Lineup) -> anyhow::Result<Exit> {
     report(global, &manifest, &rows.of(&manifest), failed)
 }
 
+/// A plan's file, or the folder of a bundle that commits to one. A line-up shows nothing of anybody, and writes no transcript.
 fn plan(path: &Path) -> anyhow::Result<Plan> {
     let failed = || format!("cannot read the plan {}", path.display());
-    let bytes = std::fs::read(path).with_context(failed)?;
-    let plan: Plan = serde_json::from_slice(&bytes).with_context(failed)?;
+    let plan: Plan = if path.is_dir() {
+        Leaves::parse(&secret_leaves(path)?)
+            .and_then(|leaves| leaves.plan())
+            .with_context(failed)?
+    } else {
+        let bytes = std::fs::read(path).with_context(failed)?;
+        serde_json::from_slice(&bytes).with_context(failed)?
+    };
     plan.start().with_context(failed)?;
     Ok(plan)
 }
