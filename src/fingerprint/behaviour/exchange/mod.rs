@@ -13,7 +13,13 @@
 //! The null is composite: the reference as it was enrolled, and the same under other temperatures and nuclei, each with fresh
 //! answers and an e-process of its own. CHANGED needs all of them rejected, so that a server that samples otherwise than it is told
 //! is not taken for another model. Of all but the first member, half of the wealth is bet by q̂(b)/c(b) instead, where c is what the
-//! member's chances cannot exceed, as follows from log-probabilities: its expectation is at most 1, and it is not bounded by 2. Hidden texts around the prompt show in the count of its tokens ([`PromptCounts`]).
+//! member's chances cannot exceed, as follows from log-probabilities: its expectation is at most 1, and it is not bounded by 2.
+//!
+//! Against the enrolled protocol the p-value rests on exchangeability alone, whatever c is. Against the other members c assumes besides
+//! that no answer has more than four spellings (with white space before or after it) among the tokens whose log-probabilities were not
+//! told, and that log-probabilities of the same weights differ by less than 5 % of their chances from machine to machine.
+//!
+//! Hidden texts around the prompt show in the count of its tokens ([`PromptCounts`]).
 //!
 //! [`PromptCounts`]: super::protocol::PromptCounts
 
