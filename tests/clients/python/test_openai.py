@@ -25,14 +25,19 @@ def model():
     return client("off").models.list().data[0].id
 
 
+def full(settings):
+    """An answer that ends by itself after a few tokens carries no mark; here all have their full length."""
+    return {**settings, "extra_body": {"ignore_eos": True, **settings.get("extra_body", {})}}
+
+
 def chat(policy, model, **more):
-    return client(policy).chat.completions.create(model=model, **{"messages": ASK, "max_tokens": 24, **more})
+    return client(policy).chat.completions.create(model=model, **full({"messages": ASK, "max_tokens": 24, **more}))
 
 
 def completion(policy, model, **more):
     # In a stream, the reason of an answer that goes on is null, as OpenAI has it; the package's types know only its end.
     it = client(policy, strict=not more.get("stream"))
-    return it.completions.create(model=model, **{"prompt": PROMPT, "max_tokens": 24, **more})
+    return it.completions.create(model=model, **full({"prompt": PROMPT, "max_tokens": 24, **more}))
 
 
 def deltas(stream):
@@ -264,7 +269,7 @@ def test_the_policy_decides(policy, wish, model):
         codes = {"off": "watermark_not_available", "required": "watermark_required"}
         assert (caught.value.code, caught.value.param) == (codes[policy], "watermark")
         return
-    settings = {"model": model, "messages": ASK, "max_tokens": 24, "extra_body": WISHES[wish]}
+    settings = full({"model": model, "messages": ASK, "max_tokens": 24, "extra_body": WISHES[wish]})
     response = client(policy).chat.completions.with_raw_response.create(**settings)
     told = response.parse().watermark
     marked = outcome is True

@@ -139,6 +139,7 @@ async fn marks_follow_the_policy() {
     ] {
         let mut body = json!({
             "model": model, "max_tokens": 24, "messages": [{"role": "user", "content": "Tell me of the sea."}],
+            "ignore_eos": true,
         });
         if let Some(wish) = wish {
             body["watermarking"] = wish.into();
