@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use tokenizers::{ModelWrapper, Tokenizer};
 
-use pieces::Cut;
+use pieces::{Cut, Piece};
 
 use crate::gguf::GgufError;
 use crate::tokens::{Encoding, TokenId, Tokenize, TokenizeError, TokenizerHash};
@@ -74,12 +74,15 @@ impl HfTokenizer {
         Ok(whole[..at.unwrap_or(0)].to_vec())
     }
 
-    fn encode_whole(&self, text: &str) -> Result<Encoding, TokenizeError> {
+    fn encode_whole(&self, text: &str) -> Result<Piece, TokenizeError> {
         let encoding = self.plain.encode(text, false).map_err(TokenizeError::Encode)?;
-        Ok(Encoding {
+        let tokens = Encoding {
             ids: encoding.get_ids().to_vec(),
             bytes: encoding.get_offsets().iter().map(|&(start, end)| start..end).collect(),
-        })
+        };
+        let words = encoding.get_word_ids();
+        let begins = (0..words.len()).map(|at| at == 0 || words[at] != words[at - 1]).collect();
+        Ok(Piece { tokens, begins })
     }
 
     /// Number of entries, added tokens included; fewer than V where ids are left out.
@@ -103,7 +106,7 @@ impl Tokenize for HfTokenizer {
         if self.joins && text.len() > 2 * Cut::USUAL.piece {
             return pieces::encode(text, Cut::USUAL, |piece| self.encode_whole(piece));
         }
-        self.encode_whole(text)
+        Ok(self.encode_whole(text)?.tokens)
     }
 
     fn encode_prompt(&self, text: &str) -> Result<Vec<TokenId>, TokenizeError> {

@@ -6,7 +6,8 @@
 //! *Why the ids are those of the whole.* A sequence of tokens is the byte-pair encoding of its text if every two neighbours
 //! are the encoding of theirs (Berglund & van der Merwe, "Formalizing BPE Tokenization", 2023): neighbours inside a piece are,
 //! and those at a join stand side by side in both pieces. Where words are cut first, by an expression that looks at most a
-//! character beyond a match and never behind it, two scans that begin a word at one place go on alike. What an end spoils are the
+//! character beyond a match and never behind it, two scans that begin a word at one place go on alike: the pieces must agree
+//! on where words begin too, as digits in groups of three can give the same tokens at another phase. What an end spoils are the
 //! last runs of letters, digits, spaces or signs before it, which are not relied on. A text whose pieces do not agree is read
 //! whole, and so is every text where the tokenizer is not byte-pair encoding.
 
@@ -26,6 +27,36 @@ impl Cut {
     pub const USUAL: Self = Self { piece: 1 << 18, overlap: 1 << 11 };
 }
 
+/// The tokens of a piece.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Piece {
+    /// Ids and places.
+    pub tokens: Encoding,
+    /// Whether a word begins at a token, as the tokenizer cuts words.
+    pub begins: Vec<bool>,
+}
+
+impl Piece {
+    fn truncate(&mut self, keep: usize) {
+        self.tokens.ids.truncate(keep);
+        self.tokens.bytes.truncate(keep);
+        self.begins.truncate(keep);
+    }
+
+    fn extend(&mut self, next: &Self, skip: usize) {
+        self.tokens.ids.extend_from_slice(&next.tokens.ids[skip..]);
+        self.tokens.bytes.extend_from_slice(&next.tokens.bytes[skip..]);
+        self.begins.extend_from_slice(&next.begins[skip..]);
+    }
+
+    fn same(&self, at: usize, other: &Self, there: usize) -> bool {
+        let (a, b) = (&self.tokens, &other.tokens);
+        a.ids[at] == b.ids[there]
+            && a.bytes[at] == b.bytes[there]
+            && self.begins[at] == other.begins[there]
+    }
+}
+
 /// Tokens in a row that two pieces must agree on.
 const AGREE: usize = 8;
 /// Runs of characters of one kind at the end of a piece that are not relied on.
@@ -37,23 +68,31 @@ const TRIES: usize = 6;
 pub(super) fn encode(
     text: &str,
     cut: Cut,
-    encode: impl Fn(&str) -> Result<Encoding, TokenizeError>,
+    encode: impl Fn(&str) -> Result<Piece, TokenizeError>,
 ) -> Result<Encoding, TokenizeError> {
     let mut all = encode(before(text, cut.piece))?;
     let mut end = before(text, cut.piece).len();
     while end < text.len() {
-        match further(text, end, cut, &all, &encode)? {
-            Some((keep, next, reached)) => {
-                all.ids.truncate(keep);
-                all.bytes.truncate(keep);
-                all.ids.extend(next.ids);
-                all.bytes.extend(next.bytes);
-                end = reached;
-            }
-            None => return encode(text),
-        }
+        let Some(join) = further(text, end, cut, &all, &encode)? else {
+            return Ok(encode(text)?.tokens);
+        };
+        all.truncate(join.keep);
+        all.extend(&join.next, join.skip);
+        end = join.reached;
     }
-    Ok(all)
+    Ok(all.tokens)
+}
+
+/// How a piece goes on after those before it.
+struct Join {
+    /// Tokens of those before to keep.
+    keep: usize,
+    /// The piece.
+    next: Piece,
+    /// Its tokens to skip.
+    skip: usize,
+    /// Where its text ends.
+    reached: usize,
 }
 
 /// The longest part of `text` of at most `bytes` bytes from its beginning.
@@ -61,27 +100,26 @@ fn before(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
 
-/// What follows the tokens of `text[..end]`: how many of them to keep, the tokens after those, and where the text that they come from
-/// ends. None where no piece agrees with them.
+/// What follows the tokens of `text[..end]`. None where no piece agrees with them.
 fn further(
     text: &str,
     end: usize,
     cut: Cut,
-    known: &Encoding,
-    encode: impl Fn(&str) -> Result<Encoding, TokenizeError>,
-) -> Result<Option<(usize, Encoding, usize)>, TokenizeError> {
+    known: &Piece,
+    encode: impl Fn(&str) -> Result<Piece, TokenizeError>,
+) -> Result<Option<Join>, TokenizeError> {
     let mut overlap = cut.overlap;
     while overlap <= cut.piece / 2 {
         let settled = settled(&text[..end], overlap / 4);
-        for first in beginnings(text, end.saturating_sub(overlap), known) {
-            let start = known.bytes[first].start;
+        for first in beginnings(text, end.saturating_sub(overlap), &known.tokens) {
+            let start = known.tokens.bytes[first].start;
             let piece = before(&text[start..], cut.piece);
             let mut next = encode(piece)?;
-            next.bytes.iter_mut().for_each(|bytes| *bytes = bytes.start + start..bytes.end + start);
+            for bytes in &mut next.tokens.bytes {
+                *bytes = bytes.start + start..bytes.end + start;
+            }
             if let Some((keep, skip)) = agreement(known, first, &next, settled) {
-                next.ids.drain(..skip);
-                next.bytes.drain(..skip);
-                return Ok(Some((keep, next, start + piece.len())));
+                return Ok(Some(Join { keep, next, skip, reached: start + piece.len() }));
             }
         }
         overlap *= 4;
@@ -128,16 +166,11 @@ fn beginnings(text: &str, from: usize, known: &Encoding) -> Vec<usize> {
 }
 
 /// Where two pieces agree on tokens that end before `settled`: how many tokens of the first to keep and of the second to skip.
-fn agreement(
-    known: &Encoding,
-    first: usize,
-    next: &Encoding,
-    settled: usize,
-) -> Option<(usize, usize)> {
+fn agreement(known: &Piece, first: usize, next: &Piece, settled: usize) -> Option<(usize, usize)> {
     let (mut i, mut j, mut row) = (first, 0, 0);
-    while i < known.ids.len() && j < next.ids.len() && known.bytes[i].end <= settled {
-        let (a, b) = (&known.bytes[i], &next.bytes[j]);
-        if a == b && known.ids[i] == next.ids[j] {
+    let (before, after) = (&known.tokens.bytes, &next.tokens.bytes);
+    while i < before.len() && j < after.len() && before[i].end <= settled {
+        if known.same(i, next, j) {
             (i, j, row) = (i + 1, j + 1, row + 1);
             if row == AGREE {
                 return Some((i - AGREE / 2, j - AGREE / 2));
@@ -146,6 +179,7 @@ fn agreement(
         }
         row = 0;
         // The one that ends first is passed by.
+        let (a, b) = (&before[i], &after[j]);
         match (a.end, a.start).cmp(&(b.end, b.start)) {
             std::cmp::Ordering::Less => i += 1,
             std::cmp::Ordering::Greater => j += 1,
@@ -218,10 +252,25 @@ mod tests {
         fn pieces_are_the_whole(parts in prop::collection::vec(part(), 0..400), piece in 200_usize..1500) {
             let text = parts.concat();
             for tokenizer in tokenizers() {
-                let whole = tokenizer.encode_whole(&text).unwrap();
+                let whole = tokenizer.encode_whole(&text).unwrap().tokens;
                 let cut = Cut { piece, overlap: piece / 8 };
                 let joined = encode(&text, cut, |piece| tokenizer.encode_whole(piece)).unwrap();
                 prop_assert_eq!(&joined, &whole);
+            }
+        }
+    }
+
+    /// Digits in groups of three: eight tokens of one digit agree whatever the phase of the groups.
+    #[test]
+    fn groups_of_digits_keep_their_phase() {
+        for tokenizer in tokenizers() {
+            for lead in 0..3 {
+                let text = format!("{}{}{}.", "1".repeat(lead), "13".repeat(100), "0".repeat(300));
+                for piece in 200..260 {
+                    let cut = Cut { piece, overlap: piece / 8 };
+                    let joined = encode(&text, cut, |piece| tokenizer.encode_whole(piece)).unwrap();
+                    assert_eq!(joined, tokenizer.encode_whole(&text).unwrap().tokens);
+                }
             }
         }
     }
@@ -239,12 +288,13 @@ mod tests {
         };
         let joined = encode(&prose, Cut::USUAL, noted).unwrap();
         assert!(longest.get() <= Cut::USUAL.piece);
-        assert_eq!(joined, tokenizer.encode_whole(&prose).unwrap());
+        assert_eq!(joined, tokenizer.encode_whole(&prose).unwrap().tokens);
         assert_eq!(joined, tokenizer.encode(&prose).unwrap());
         longest.set(0);
         let cut = Cut { piece: 4096, overlap: 512 };
         for text in ["a".repeat(20_000), " ".repeat(20_000), "\u{6f22}".repeat(9_000)] {
-            assert_eq!(encode(&text, cut, noted).unwrap(), tokenizer.encode_whole(&text).unwrap());
+            let whole = tokenizer.encode_whole(&text).unwrap().tokens;
+            assert_eq!(encode(&text, cut, noted).unwrap(), whole);
         }
         // One run of one kind of characters has no place to be cut at.
         assert_eq!(longest.get(), 27_000);
