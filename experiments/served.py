@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import subprocess
+import tempfile
 import threading
 import urllib.parse
 import urllib.request
@@ -44,6 +45,24 @@ class Machine:
             if line.startswith("}"):
                 return json.loads(text)["address"]
         raise SystemExit(f"{model} is not served")
+
+
+def run(touchmark, measure):
+    """What is measured on a machine whose folder and servers last so long."""
+    with tempfile.TemporaryDirectory() as folder:
+        machine = Machine(pathlib.Path(folder), touchmark)
+        try:
+            return measure(machine)
+        finally:
+            machine.stop()
+
+
+def write(table, out):
+    """Prints a table, and keeps it where that is wanted."""
+    text = json.dumps(table, indent=1)
+    print(text)
+    if out:
+        out.write_text(text + "\n")
 
 
 def proxy(address, change):

@@ -12,10 +12,9 @@ import argparse
 import json
 import pathlib
 import sys
-import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from served import ROOT, Machine
+from served import ROOT, run
 
 COPIES = {
     "int8": ["int8"],
@@ -40,8 +39,7 @@ def main():
     parser.add_argument("--tiny", type=pathlib.Path, required=True)
     parser.add_argument("--touchmark", default=ROOT / "target/release/touchmark")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        print(measure(Machine(pathlib.Path(folder), options.touchmark), options))
+    print(run(options.touchmark, lambda machine: measure(machine, options)))
 
 
 def measure(machine, options):

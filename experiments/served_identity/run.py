@@ -11,13 +11,11 @@ MODELS is a folder of `sibling-16m` and `cousin-6m`; the reference and its tune 
 """
 
 import argparse
-import json
 import pathlib
 import sys
-import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from served import PREFIX, ROOT, Machine, probe, proxy
+from served import PREFIX, ROOT, probe, proxy, run, write
 
 
 def main():
@@ -31,16 +29,7 @@ def main():
     parser.add_argument("--skip-protocols", action="store_true")
     parser.add_argument("--out", type=pathlib.Path)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        machine = Machine(pathlib.Path(folder), options.touchmark)
-        try:
-            table = measure(machine, options)
-        finally:
-            machine.stop()
-    text = json.dumps(table, indent=1)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n")
+    write(run(options.touchmark, lambda machine: measure(machine, options)), options.out)
 
 
 def measure(machine, options):

@@ -13,10 +13,9 @@ import argparse
 import json
 import pathlib
 import sys
-import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from served import PREFIX, ROOT, Machine, probe, proxy
+from served import PREFIX, ROOT, probe, proxy, run, write
 
 COPIES = {
     "int8": "int8",
@@ -39,16 +38,7 @@ def main():
     parser.add_argument("--alpha", default="0.01")
     parser.add_argument("--out", type=pathlib.Path)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        machine = Machine(pathlib.Path(folder), options.touchmark)
-        try:
-            table = measure(machine, options)
-        finally:
-            machine.stop()
-    text = json.dumps(table, indent=1)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n")
+    write(run(options.touchmark, lambda machine: measure(machine, options)), options.out)
 
 
 def measure(machine, options):

@@ -2,12 +2,12 @@
 
 use crate::fingerprint::ProbeError;
 
-/// A level must lie between 0 and 1.
-pub(super) fn level(alpha: f64) -> Result<(), ProbeError> {
-    if alpha > 0.0 && alpha < 1.0 {
+/// A level, or a part that is bet, must lie between 0 and 1.
+pub(super) fn fraction(what: &str, value: f64) -> Result<(), ProbeError> {
+    if value > 0.0 && value < 1.0 {
         return Ok(());
     }
-    Err(ProbeError::invalid("alpha", alpha, "it must be above 0 and below 1"))
+    Err(ProbeError::invalid(what, value, "it must be above 0 and below 1"))
 }
 
 /// The number of permutations, or of what else is drawn.

@@ -26,7 +26,7 @@ impl Session {
     /// # Errors
     /// [`ProbeError::Invalid`] for numbers outside their ranges, or a probe that does not fit the rule.
     pub fn new(rule: Rule, probes: Vec<Option<Probe>>) -> Result<Self, ProbeError> {
-        checks::level(rule.alpha)?;
+        checks::fraction("alpha", rule.alpha)?;
         checks::draws("permutations", rule.permutations)?;
         if !(1..=10_000).contains(&rule.length) {
             let wanted = "1 to 10,000 characters are possible";

@@ -26,7 +26,7 @@ impl Session {
     /// # Errors
     /// [`ProbeError::Invalid`] for numbers outside their ranges.
     pub fn new(rule: Rule, probes: Vec<Option<Probe>>) -> Result<Self, ProbeError> {
-        checks::level(rule.alpha)?;
+        checks::fraction("alpha", rule.alpha)?;
         if !(rule.tolerance >= 0.0 && rule.tolerance.is_finite()) {
             let wanted = "it must be a number from 0 on";
             return Err(ProbeError::invalid("tolerance", rule.tolerance, wanted));

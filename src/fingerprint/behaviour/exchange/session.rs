@@ -27,11 +27,8 @@ impl Session {
     /// # Errors
     /// [`ProbeError::Invalid`] for a rule without nulls, numbers outside their ranges, or a probe that does not fit the rule.
     pub fn new(rule: Rule, probes: Vec<Option<Probe>>) -> Result<Self, ProbeError> {
-        checks::level(rule.alpha)?;
-        if !(rule.lambda > 0.0 && rule.lambda < 1.0) {
-            let wanted = "it must be above 0 and below 1";
-            return Err(ProbeError::invalid("lambda", rule.lambda, wanted));
-        }
+        checks::fraction("alpha", rule.alpha)?;
+        checks::fraction("lambda", rule.lambda)?;
         checks::any("nulls", rule.nulls.len())?;
         checks::each(&probes, |at, probe| probe.check(at, &rule))?;
         Ok(Self {

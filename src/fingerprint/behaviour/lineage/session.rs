@@ -26,7 +26,7 @@ impl Session {
     /// # Errors
     /// [`ProbeError::Invalid`] for a rule without candidates or members, or a probe that does not fit it.
     pub fn new(rule: Rule, probes: Vec<Option<Probe>>) -> Result<Self, ProbeError> {
-        checks::level(rule.alpha)?;
+        checks::fraction("alpha", rule.alpha)?;
         checks::any("candidates", rule.candidates.len())?;
         checks::each(&probes, |at, probe| probe.check(at, &rule))?;
         Ok(Self { rule, asking: Asking::new(probes) })

@@ -72,7 +72,7 @@ impl Rule {
 
     /// Refuses a rule that cannot reach its level, or makes no sense.
     fn check(&self) -> Result<(), ProbeError> {
-        checks::level(self.alpha)?;
+        checks::fraction("alpha", self.alpha)?;
         checks::draws("draws", self.draws)?;
         // As a quotient, 1/α of whole numbers is exact to the last digit.
         let least = (1.0 / self.alpha - 1e-6).ceil() - 1.0;
