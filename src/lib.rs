@@ -64,6 +64,7 @@ pub mod profile;
 pub mod schemes;
 pub mod watermark;
 
+pub mod attribution;
 pub mod detect;
 pub mod fingerprint;
 pub mod generate;

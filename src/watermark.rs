@@ -3,6 +3,7 @@
 //! Both halves read the same draws from the same `Prf` and the same rule for repeats. Scoring needs no model: token ids
 //! (and, for entropy-gated schemes, the model's entropies) are all it takes.
 
+mod cells;
 mod many_keys;
 
 use std::borrow::Borrow;
@@ -20,6 +21,7 @@ use crate::schemes::{
 };
 use crate::tokens::{TokenId, TokenizerHash};
 
+pub use cells::Cell;
 pub use many_keys::Counted;
 
 /// What is done about positions whose draw was seen before in the same answer.

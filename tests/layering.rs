@@ -26,6 +26,10 @@ const TABLE: &[(&str, &[&str])] = &[
     ("generate", &["watermark", "schemes", "sampling", "lm", "tokens"]),
     ("detect", &["watermark", "profile", "schemes", "prf", "sampling", "stats", "keys", "tokens"]),
     ("provenance", &["keys", "normalise", "stats", "tokens"]),
+    (
+        "attribution",
+        &["detect", "watermark", "schemes", "prf", "sampling", "lm", "stats", "keys", "tokens"],
+    ),
     ("fingerprint", &["keys", "lm", "normalise", "provenance", "stats", "tokens"]),
     ("tokenizer", &["gguf", "tokens"]),
     ("endpoint", &["lm"]),

@@ -18,12 +18,14 @@
 //! - [`public_detection`]: what a server tells the public of texts, and what can be learned from it
 //! - [`fingerprint`]: whether a model is a copy of another, and how sure that is
 //! - [`weights`]: whether a model is a copy, by its weights
+//! - [`attribution`]: was a model trained on marked text
 //! - [`copies`]: copies to try the tests on, sketches to publish, and how a copy is read
 //! - [`bundles`]: evidence that others can check
 //! - [`behaviour`]: whether a model is another's copy, from its answers
 //! - [`threat_model`]: what a mark can and cannot prove
 //! - [`formats`]: the PRF's bytes, profiles, key files, rows
 
+pub mod attribution;
 pub mod behaviour;
 pub mod bundles;
 pub mod cluster;

@@ -252,6 +252,11 @@ impl Prf {
         }
     }
 
+    /// How many ids before a token its draw reads; `None` of a function that reads all of them.
+    pub fn reach(&self) -> Option<usize> {
+        Some(self.frame.width).filter(|&width| width < Frame::WHOLE)
+    }
+
     /// What stands before the first id of a text, for the draws of its first positions.
     pub fn lead(&self, start: Start<'_>) -> Vec<TokenId> {
         self.frame.lead(start)
@@ -384,6 +389,57 @@ enum Origin<'a> {
     Key { lanes: &'a KeyLanes<'a>, lane: usize, prf: &'a Prf },
     /// Another engine's function, with what it made of the context.
     Peer { peer: &'a dyn Peer, state: State, own: Option<Own<'a>> },
+    /// Any of these, with words of many tokens at hand.
+    Held { held: &'a Held, draw: &'a Draw<'a> },
+}
+
+/// Words of a draw for tokens that were asked for together; its room is used again from draw to draw.
+#[derive(Debug, Default)]
+pub struct Held {
+    streams: Vec<u32>,
+    /// A row a stream, by token.
+    rows: Vec<Vec<u32>>,
+    /// Words by place in what was asked for.
+    words: Vec<u32>,
+}
+
+impl Held {
+    /// A keystream is filled whole where one token in so many is asked for.
+    const DENSE: usize = 24;
+
+    /// The words of `tokens` in each of `streams`. Tokens lie below `vocab_size`; others have no words.
+    pub fn fill(&mut self, draw: &Draw<'_>, tokens: &[TokenId], streams: &[u32], vocab_size: u32) {
+        let size = vocab_size as usize;
+        self.streams.clear();
+        self.streams.extend_from_slice(streams);
+        self.rows.resize_with(streams.len(), Vec::new);
+        let dense = matches!(draw.origin, Origin::Stream(_)) && tokens.len() * Self::DENSE >= size;
+        for (row, &stream) in self.rows.iter_mut().zip(streams) {
+            row.resize(size, 0);
+            if dense {
+                draw.words(None, stream, row);
+                continue;
+            }
+            self.words.clear();
+            self.words.resize(tokens.len(), 0);
+            draw.words(Some(tokens), stream, &mut self.words);
+            for (&token, &word) in tokens.iter().zip(&self.words) {
+                if let Some(slot) = row.get_mut(token as usize) {
+                    *slot = word;
+                }
+            }
+        }
+    }
+
+    /// The draw that [`fill`](Self::fill) was called with, for the tokens it was called with.
+    pub fn draw<'a>(&'a self, draw: &'a Draw<'a>) -> Draw<'a> {
+        Draw { origin: Origin::Held { held: self, draw }, turn: 0 }
+    }
+
+    fn word(&self, token: TokenId, stream: u32) -> Option<u32> {
+        let row = self.streams.iter().position(|&held| held == stream)?;
+        self.rows[row].get(token as usize).copied()
+    }
 }
 
 /// What a walk computed for the token at its position.
@@ -425,6 +481,7 @@ impl<'a> Draw<'a> {
                 batch.seed(lane)
             }
             Origin::Key { .. } => self.seed(0)?,
+            Origin::Held { draw, .. } => return draw.selector(),
             _ => return None,
         };
         let mut words = [0; 3];
@@ -454,6 +511,9 @@ impl<'a> Draw<'a> {
                     return word;
                 }
             }
+            Origin::Held { held, draw } => {
+                return held.word(token, stream).unwrap_or_else(|| draw.word(token, stream));
+            }
             _ => {}
         }
         self.seed(token).map_or(0, |seed| seed.word(token, stream))
@@ -480,6 +540,7 @@ impl<'a> Draw<'a> {
         match &self.origin {
             Origin::Peer { peer, state, .. } => peer.seed_id(*state, token),
             Origin::Lane { batch, lane, .. } if batch.token(*lane) == token => batch.seed_id(*lane),
+            Origin::Held { draw, .. } => draw.seed_id(token),
             _ => self.seed(token).map_or(SeedId(0), |seed| seed.id()),
         }
     }
@@ -489,6 +550,7 @@ impl<'a> Draw<'a> {
     pub fn names(&self, token: TokenId) -> Option<[u64; 3]> {
         match &self.origin {
             Origin::Peer { peer, state, .. } => peer.names(*state, token),
+            Origin::Held { draw, .. } => draw.names(token),
             _ => None,
         }
     }
@@ -497,6 +559,7 @@ impl<'a> Draw<'a> {
     pub fn is_keyed(&self, token: TokenId) -> bool {
         match &self.origin {
             Origin::Peer { peer, state, .. } => peer.is_keyed(*state, token),
+            Origin::Held { draw, .. } => draw.is_keyed(token),
             _ => true,
         }
     }
@@ -511,6 +574,7 @@ impl<'a> Draw<'a> {
             }
             Origin::Lane { context, prf, .. } => Draw::of(prf.origin(context)).seed(token),
             Origin::Key { lanes, prf, .. } => Draw::of(prf.origin(lanes.context())).seed(token),
+            Origin::Held { draw, .. } => draw.seed(token),
             Origin::Peer { .. } => None,
         }
     }

@@ -319,6 +319,18 @@ pub enum PeerPrf {
 }
 
 impl PeerPrf {
+    /// The public table of bits that a key only chooses places in, where that is all a key does: with the place of an n-gram as
+    /// [`Draw::names`](super::Draw::names) gives it, layer l reads the bit at place + s_l modulo the table's size, and under a random
+    /// key the shifts s_l are independent and uniform.
+    pub fn shifted_table(&self) -> Option<Vec<bool>> {
+        match *self {
+            Self::SynthIdTable { table_size, table_seed, .. } => {
+                synthid_table::shifted(table_size, table_seed)
+            }
+            _ => None,
+        }
+    }
+
     /// Most ids that a seed of torch's lists reads.
     pub const MOST_IDS: usize = 64;
     /// The same, the candidate included, where it takes part.

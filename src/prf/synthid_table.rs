@@ -90,6 +90,12 @@ pub(super) fn layers(size: u32, seed: u64, depth: u32) -> Layers {
     Table::of(size, seed).layers((0..depth).collect())
 }
 
+/// The table, where N is a power of two: g_l = table[(A·H + A·k_l + 1) mod N].
+pub(super) fn shifted(size: u32, seed: u64) -> Option<Vec<bool>> {
+    let table = size.is_power_of_two().then(|| Table::of(size, seed))?;
+    Some((0..table.size).map(|at| table.bit(at) == 1).collect())
+}
+
 impl SynthIdTable {
     /// Greatest N for which the layers are combined: 512 KiB.
     const COMBINED: u64 = 1 << 16;
@@ -225,6 +231,24 @@ mod tests {
         };
         assert_eq!(bits(&[1, 2, 3, 4], 5), "001010010001011111001110001011");
         assert_eq!(bits(&[464, 3290, 318, 922], 13), "111000101011011100010110011011");
+    }
+
+    /// Layers are reads of the table at shifts of their own from an n-gram's name.
+    #[test]
+    fn a_key_only_shifts() {
+        let function = SynthIdTable::new(&USUAL, 1 << 10, 5);
+        let table = shifted(1 << 10, 5).unwrap();
+        let state = function.state(&[9, 8, 7, 6]);
+        for token in 0..200 {
+            let [name, ..] = function.names(state, token).unwrap();
+            let bits = function.word(state, token, 0);
+            for (layer, key) in USUAL.iter().enumerate() {
+                let shift = key.wrapping_mul(MULTIPLIER).wrapping_add(1);
+                let at = name.wrapping_add(shift) % (1 << 10);
+                assert_eq!(table[at as usize], bits >> layer & 1 == 1, "{token} {layer}");
+            }
+        }
+        assert_eq!(shifted(1000, 5), None);
     }
 
     #[test]

@@ -340,6 +340,22 @@ impl Null {
         }
     }
 
+    /// Variance of one token's evidence, or of the law that bounds it.
+    pub fn variance(&self) -> f64 {
+        match self {
+            Self::Binomial { trials, p } => f64::from(*trials) * p * (1.0 - p),
+            Self::Hypergeometric { .. } => self.mean() * (1.0 - self.mean()),
+            Self::OfText => 0.0,
+            Self::Lists { p } => p * (1.0 - p),
+            Self::Exponential => 1.0,
+            Self::TwoExponentials { alpha } => alpha * alpha + (1.0 - alpha) * (1.0 - alpha),
+            Self::WeightedBits { weights } => {
+                0.25 * weights.iter().map(|&weight| (weight * weight) as f64).sum::<f64>()
+            }
+            Self::Widened { law, variance, .. } => law.variance() * variance,
+        }
+    }
+
     /// What a token's evidence exceeds about a quarter of the time or less when there is no mark. For display only.
     pub fn notable(&self) -> f64 {
         let quartile = |mean: f64, variance: f64| mean + 0.674 * variance.sqrt();

@@ -9,6 +9,7 @@
     reason = "in tests a panic is the failure report"
 )]
 
+mod attribution;
 #[cfg(all(feature = "engine", feature = "tokenizer"))]
 mod behaviour;
 #[cfg(all(feature = "cli", feature = "engine", feature = "endpoint", feature = "bundled"))]
@@ -19,6 +20,8 @@ mod calibration;
 mod chat;
 #[cfg(feature = "bundled")]
 mod cli;
+#[cfg(all(feature = "bundled", feature = "endpoint"))]
+mod cli_attribute;
 #[cfg(feature = "bundled")]
 mod cli_calibrate;
 #[cfg(feature = "bundled")]

@@ -1,5 +1,7 @@
 //! What may be typed. Parsing does no work; `assemble` turns it into objects.
 
+#[cfg(feature = "engine")]
+pub mod attribute;
 pub mod bundle;
 #[cfg(feature = "engine")]
 pub mod fingerprint;
@@ -20,6 +22,8 @@ use touchmark::keys::TenantName;
 use touchmark::profile::TokenizerPin;
 use touchmark::profile::import::Tool;
 
+#[cfg(feature = "engine")]
+pub use attribute::{Attribute, AttributeAction};
 pub use bundle::{Bundle, BundleAction};
 #[cfg(feature = "engine")]
 pub use fingerprint::{Fingerprint, FingerprintAction};
@@ -158,6 +162,9 @@ pub enum Command {
     /// Say whether a model is a copy of another: from weights, planted answers or behaviour
     #[cfg(feature = "engine")]
     Fingerprint(Fingerprint),
+    /// Say whether a model was trained on marked text
+    #[cfg(feature = "engine")]
+    Attribute(Attribute),
     /// Keep evidence so that others can check it: commit, verify, reveal
     Bundle(Bundle),
     /// Look for marks in the tables of a query

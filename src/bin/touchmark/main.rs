@@ -50,6 +50,8 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Some(Command::Identify(args)) => commands::identify::run(&cli.global, args),
         #[cfg(feature = "engine")]
         Some(Command::Fingerprint(args)) => commands::fingerprint::run(&cli.global, args),
+        #[cfg(feature = "engine")]
+        Some(Command::Attribute(args)) => commands::attribute::run(&cli.global, args),
         Some(Command::Bundle(args)) => commands::bundle::run(&cli.global, args),
         #[cfg(feature = "cluster")]
         Some(Command::Sql(args)) => commands::sql::run(&cli.global, args),

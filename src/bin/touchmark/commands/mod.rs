@@ -2,6 +2,8 @@
 
 #[cfg(feature = "serve")]
 pub mod api_key;
+#[cfg(feature = "engine")]
+pub mod attribute;
 pub mod bundle;
 #[cfg(bundled_models)]
 pub mod bundled;

@@ -17,7 +17,7 @@ use crate::args::Global;
 use crate::args::fingerprint::Asking;
 
 /// The bundled model that was trained on conversations.
-const BUNDLED_CHAT: &str = "bundled-chat";
+pub const BUNDLED_CHAT: &str = "bundled-chat";
 
 /// Opens what a person names: an address that begins with `http://` or `https://`, else a model of this machine or of a hub.
 /// `seed` decides what a model of this machine answers to requests that bring no seed.

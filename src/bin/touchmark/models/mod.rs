@@ -21,7 +21,7 @@ mod text;
 mod tokenizers;
 
 #[cfg(feature = "engine")]
-pub use completer::open;
+pub use completer::{BUNDLED_CHAT, open};
 #[cfg(feature = "hub")]
 pub use hub::settings as hub_settings;
 #[cfg(feature = "engine")]

@@ -1,0 +1,93 @@
+//! Arguments of `attribute`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::fingerprint::Asking;
+
+#[derive(Args)]
+pub struct Attribute {
+    #[command(subcommand)]
+    pub action: AttributeAction,
+}
+
+#[derive(Subcommand)]
+pub enum AttributeAction {
+    /// Test a suspect: by what it expects while reading texts, or by what it says
+    Run(Box<Run>),
+}
+
+#[derive(Args, Clone)]
+#[command(group = clap::ArgGroup::new("source").required(true).args(["texts", "prompts", "outputs"]))]
+pub struct Run {
+    /// Model to test: folder, GGUF file, id on a hub; with --prompts also the address of an OpenAI-compatible endpoint
+    #[arg(long, value_name = "MODEL|URL", required_unless_present = "outputs")]
+    pub suspect: Option<String>,
+    /// Model that the suspect is known to be trained from; what it expects is taken off
+    #[arg(long, value_name = "MODEL", requires = "texts")]
+    pub base: Option<PathBuf>,
+    /// Have the suspect read these texts, which were written independently of the key: human or unmarked text (any input of
+    /// `detect`)
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub texts: Vec<PathBuf>,
+    /// The texts are marked with the tested key; what speaks for training must then be told from copying by --control models
+    #[arg(long, requires = "texts")]
+    pub marked: bool,
+    /// Ask the suspect these prompts and weigh what it says: JSON lines with `prompt` or `messages`
+    #[arg(long, value_name = "FILE", requires = "suspect")]
+    pub prompts: Option<PathBuf>,
+    /// Weigh answers that the suspect gave elsewhere: JSON lines with `text`, or `ids`, and `prompt`
+    #[arg(long, value_name = "FILE")]
+    pub outputs: Option<PathBuf>,
+    /// Model without the mark that is tested in the suspect's place; repeat for several
+    #[arg(long = "control", value_name = "MODEL")]
+    pub controls: Vec<PathBuf>,
+    /// Our own outputs that the suspect may have been trained on: what it quotes of them does not count
+    #[arg(long, value_name = "FILE", conflicts_with = "texts")]
+    pub ours: Option<PathBuf>,
+    /// Count only contexts that --ours has
+    #[arg(long, requires = "ours")]
+    pub only_ours: bool,
+    /// Profile whose mark is looked for [default: default]
+    #[arg(long, value_name = "ID")]
+    pub profile: Option<String>,
+    /// Try the keys of tenants instead of the profile's own, to say whose outputs were used: a file of names, one a line
+    #[arg(long, value_name = "FILE")]
+    pub tenants: Option<PathBuf>,
+    /// Most tokens that are read or said
+    #[arg(long, default_value_t = 25_600, value_name = "N", value_parser = clap::value_parser!(u64).range(64..))]
+    pub max_tokens: u64,
+    /// Texts are read in pieces of so many tokens, one of each text in turn
+    #[arg(long, default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=65_536))]
+    pub piece: u32,
+    /// Tokens of an answer
+    #[arg(long, default_value_t = 248, value_name = "N", value_parser = clap::value_parser!(u32).range(8..=8192))]
+    pub answer_tokens: u32,
+    /// Of each context so many tokens of greatest weight are kept [default: 1024; 64 where the token takes part in its seed]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub top: Option<u32>,
+    /// Other keys that are tried on the same transcript
+    #[arg(long, default_value_t = 999, value_name = "N", value_parser = clap::value_parser!(u64).range(999..=1_000_000))]
+    pub decoys: u64,
+    /// Greatest p-value, after correction, at which training counts as shown
+    #[arg(long, default_value_t = 1e-6, value_name = "P")]
+    pub fpr: f64,
+    /// Seed of decoys, of a local suspect's answers and of the order of prompts
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+    /// Most requests to the suspect
+    #[arg(long, value_name = "N", requires = "prompts")]
+    pub max_requests: Option<u64>,
+    /// Keep answers in this file; a run that was broken off goes on from it
+    #[arg(long, value_name = "FILE", requires = "prompts")]
+    pub transcript: Option<PathBuf>,
+    /// Write the result here as JSON
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Exit with 1 when training is shown
+    #[arg(long, value_name = "VERDICT", value_parser = ["shown"])]
+    pub fail_on: Option<String>,
+    #[command(flatten)]
+    pub asking: Asking,
+}

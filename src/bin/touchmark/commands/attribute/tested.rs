@@ -1,0 +1,139 @@
+//! From transcripts to a result, in both settings alike.
+
+use std::num::NonZero;
+
+use touchmark::attribution::{
+    Account, Attribution, Control, DecoyKind, Decoys, Drawing, Judged, Measured, Rule, Setting,
+    Statistic, Transcript, Verdict, Weighed,
+};
+use touchmark::stats::{Family, LogP};
+
+use super::marked::Marked;
+use crate::args::{Global, attribute::Run};
+use crate::commands::detect::threads;
+use crate::output;
+
+const STAND_INS: &str = "decoys are lists and numbers of the mark's law drawn from ChaCha12: other keys through the mark's own function \
+                         would have taken more than two minutes";
+
+/// What was gathered without the key.
+pub struct Gathered {
+    pub setting: Setting,
+    pub suspect: String,
+    pub base: Option<String>,
+    pub statistic: Statistic,
+    pub primary: Transcript,
+    /// Other readings of the same.
+    pub beside: Vec<(Statistic, Transcript)>,
+    pub controls: Vec<(String, Transcript)>,
+    /// After growing numbers of tokens.
+    pub growth: Vec<(u64, Transcript)>,
+    pub counts: serde_json::Map<String, serde_json::Value>,
+    /// Reasons why nothing can be said.
+    pub premises: Vec<String>,
+    pub warnings: Vec<String>,
+    pub null: String,
+}
+
+/// Weighs it under the key or keys.
+pub fn result(
+    global: &Global,
+    args: &Run,
+    mark: &Marked,
+    gathered: Gathered,
+) -> anyhow::Result<Attribution> {
+    let statistic = gathered.statistic;
+    let mut weighed = Vec::with_capacity(mark.keys.len());
+    for (name, watermark) in &mark.keys {
+        let own = Weighed::new(&gathered.primary, watermark)?;
+        weighed.push((name, watermark, Measured::new(statistic, &own)?, own));
+    }
+    weighed.sort_by(|a, b| a.2.log10_p.total_cmp(&b.2.log10_p).then(b.2.z.total_cmp(&a.2.z)));
+    let family = Family::one().times("accounts", mark.keys.len() as u64);
+    let accounts = accounts(args, mark, &family, &weighed)?;
+    let (name, watermark, primary, own) = weighed.swap_remove(0);
+    output::detail(
+        global.verbose,
+        &format!("Weighed under {name}; drawing {} decoys", args.decoys),
+    );
+    let decoys = Decoys::draw(&gathered.primary, &mark.way, &own, drawing(global, args))?;
+    let measure = |statistic, transcript: &Transcript| {
+        anyhow::Ok(Measured::new(statistic, &Weighed::new(transcript, watermark)?)?)
+    };
+    let mut controls = Vec::new();
+    for (name, transcript) in &gathered.controls {
+        controls.push(Control { name: name.clone(), measured: measure(statistic, transcript)? });
+    }
+    let beside = gathered.beside.iter().map(|(kind, transcript)| measure(*kind, transcript));
+    let beside = beside.collect::<anyhow::Result<Vec<_>>>()?;
+    let mut growth = Vec::new();
+    for (tokens, transcript) in &gathered.growth {
+        growth.push((*tokens, measure(statistic, transcript)?.log10_p));
+    }
+    growth.push((tokens_of(&gathered), primary.log10_p));
+    let rule = Rule { certified: args.fpr, ..Rule::default() };
+    let mut warnings = gathered.warnings;
+    if decoys.kind == DecoyKind::StandIns {
+        warnings.push(STAND_INS.to_owned());
+    }
+    let judged = rule.judge(&primary, &decoys, &controls, &family, gathered.premises)?;
+    Ok(Attribution {
+        schema: 1,
+        setting: gathered.setting,
+        suspect: gathered.suspect,
+        base: gathered.base,
+        mark: mark.described(),
+        accounts: judged_accounts(accounts, &judged),
+        judged,
+        null: gathered.null,
+        primary,
+        beside,
+        controls,
+        decoys,
+        growth,
+        counts: gathered.counts,
+        warnings,
+    })
+}
+
+fn tokens_of(gathered: &Gathered) -> u64 {
+    gathered.counts.get("tokens").and_then(serde_json::Value::as_u64).unwrap_or(0)
+}
+
+fn drawing(global: &Global, args: &Run) -> Drawing {
+    let threads = NonZero::new(threads(global)).unwrap_or(NonZero::<usize>::MIN);
+    Drawing { count: args.decoys, seed: args.seed, threads, ..Drawing::default() }
+}
+
+type Tried<'a> = (&'a String, &'a touchmark::watermark::Watermark, Measured, Weighed);
+
+fn accounts(
+    args: &Run,
+    mark: &Marked,
+    family: &Family,
+    weighed: &[Tried<'_>],
+) -> anyhow::Result<Vec<Account>> {
+    if !mark.tenants {
+        return Ok(Vec::new());
+    }
+    let account = |(name, _, measured, _): &Tried<'_>| {
+        let corrected = family.correct(LogP::new(measured.log10_p)?).log10().max(-1e15);
+        let shown = corrected <= args.fpr.log10();
+        Ok(Account {
+            name: (*name).clone(),
+            log10_p: measured.log10_p,
+            log10_p_corrected: corrected,
+            z: measured.z,
+            verdict: if shown { Verdict::Shown } else { Verdict::NotShown },
+        })
+    };
+    weighed.iter().map(account).collect()
+}
+
+/// Where the test as a whole cannot be trusted, no account is named.
+fn judged_accounts(mut accounts: Vec<Account>, judged: &Judged) -> Vec<Account> {
+    if judged.verdict == Verdict::Inconclusive {
+        accounts.iter_mut().for_each(|account| account.verdict = Verdict::Inconclusive);
+    }
+    accounts
+}

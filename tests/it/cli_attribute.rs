@@ -1,0 +1,361 @@
+//! `attribute` as a user runs it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::thread;
+
+use serde_json::{Value, json};
+
+use super::cli::Home;
+use super::cli_calibrate::{jsonl, marked, paragraphs};
+
+fn tested(home: &Home, arguments: &[&str]) -> Value {
+    let (code, out, err) = home.run(&[&["attribute", "run", "--json"], arguments].concat());
+    assert_eq!(code, 0, "{arguments:?}: {err}");
+    serde_json::from_str(&out).unwrap()
+}
+
+fn home() -> Home {
+    let home = Home::new();
+    home.profile("own", "kgw", &[]);
+    home.write("human.jsonl", jsonl(&paragraphs(60)));
+    home
+}
+
+fn reasons(found: &Value) -> String {
+    found["reasons"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|reason| reason.as_str().unwrap().to_owned() + "\n")
+        .collect()
+}
+
+/// The bundled chat model was trained further from the bundled one, on nothing that is marked.
+#[test]
+fn reading_shows_nothing_of_a_model_that_saw_no_mark() {
+    let home = home();
+    let open =
+        ["--texts", "human.jsonl", "--profile", "own", "--max-tokens", "1500", "--top", "128"];
+    let found = tested(
+        &home,
+        &[&open[..], &["--suspect", "bundled-chat", "--base", "bundled", "-o", "found.json"]]
+            .concat(),
+    );
+    assert_eq!(
+        (&found["verdict"], &found["setting"]),
+        (&json!("not_shown"), &json!("open")),
+        "{found}"
+    );
+    assert!(found["log10_p"].as_f64().unwrap() > -3.0, "{found}");
+    assert_eq!(found["decoys"]["count"], 999);
+    assert_eq!(found["controls"][0]["name"], "base alone");
+    assert_eq!(found["beside"].as_array().unwrap().len(), 2);
+    assert!(found["primary"]["pairs"].as_u64().unwrap() > 10_000, "{found}");
+    let written: Value =
+        serde_json::from_slice(&std::fs::read(home.path("found.json")).unwrap()).unwrap();
+    assert_eq!(written["primary"], found["primary"]);
+    // The same numbers again, whatever the threads.
+    let again = tested(
+        &home,
+        &[&open[..], &["--suspect", "bundled-chat", "--base", "bundled", "--threads", "1"]]
+            .concat(),
+    );
+    assert_eq!((&again["primary"], &again["log10_p"]), (&found["primary"], &found["log10_p"]));
+
+    let same = tested(&home, &[&open[..], &["--suspect", "bundled", "--base", "bundled"]].concat());
+    assert_eq!(same["verdict"], "inconclusive");
+    assert!(reasons(&same).contains("exactly what the base does"), "{same}");
+}
+
+#[test]
+fn marked_texts_need_a_control() {
+    let home = home();
+    home.write("marked.jsonl", jsonl(&marked(&home, "own", 8, "150")));
+    let open = [
+        "--texts",
+        "marked.jsonl",
+        "--profile",
+        "own",
+        "--max-tokens",
+        "1000",
+        "--top",
+        "64",
+        "--suspect",
+        "bundled-chat",
+        "--base",
+        "bundled",
+    ];
+    let unsaid = tested(&home, &open);
+    assert_eq!(unsaid["verdict"], "inconclusive");
+    assert!(reasons(&unsaid).contains("carry the mark"), "{unsaid}");
+    let said = tested(&home, &[&open[..], &["--marked"]].concat());
+    assert!(reasons(&said).contains("no --control model"), "{said}");
+    assert!(said["null"].as_str().unwrap().contains("marked"), "{said}");
+}
+
+#[test]
+fn answers_made_elsewhere_are_weighed() {
+    let home = home();
+    let human = paragraphs(60);
+    let own = marked(&home, "own", 30, "150");
+    home.write("own.jsonl", jsonl(&own));
+    home.write("mixed.jsonl", jsonl(&[&human[..40], &own[..8]].concat()));
+    let closed = |more: &[&str]| tested(&home, &[&["--profile", "own"], more].concat());
+
+    // Whose answers carry the mark throughout has it from us, in one way or another.
+    let all = closed(&["--outputs", "own.jsonl"]);
+    assert_eq!((&all["verdict"], &all["setting"]), (&json!("shown"), &json!("closed")), "{all}");
+    assert_eq!(all["primary"]["exact"], true);
+    let none = closed(&["--outputs", "human.jsonl"]);
+    assert_eq!(none["verdict"], "not_shown", "{none}");
+    // Some answers that are ours word for word are quotations, not training.
+    let some = closed(&["--outputs", "mixed.jsonl"]);
+    assert_eq!(some["verdict"], "inconclusive", "{some}");
+    assert!(reasons(&some).contains("less than half of the answers"), "{some}");
+    let without = closed(&["--outputs", "mixed.jsonl", "--ours", "own.jsonl"]);
+    assert_eq!(without["verdict"], "not_shown", "{without}");
+    assert!(without["counts"]["quoted"].as_u64().unwrap() > 800, "{without}");
+
+    let (code, ..) = home.run(&[
+        "attribute",
+        "run",
+        "--outputs",
+        "own.jsonl",
+        "--profile",
+        "own",
+        "--fail-on",
+        "shown",
+    ]);
+    assert_eq!(code, 1);
+    // For people.
+    let said = home.ok(&["attribute", "run", "--outputs", "human.jsonl", "--profile", "own"]);
+    assert!(said.starts_with("NOT SHOWN") && said.contains("committed 2026-01-01"), "{said}");
+}
+
+/// Of ten tenants' keys the one that marked the answers is named.
+#[test]
+fn the_account_is_named() {
+    let home = home();
+    home.write(
+        "prompts.jsonl",
+        (0..16)
+            .map(|n| {
+                json!({"id": n.to_string(), "prompt": format!("Chapter {n}. It was")}).to_string()
+                    + "\n"
+            })
+            .collect::<String>(),
+    );
+    home.ok(&[
+        "generate",
+        "--profile",
+        "own",
+        "--tenant",
+        "t7",
+        "--prompts",
+        "prompts.jsonl",
+        "-o",
+        "t7.jsonl",
+        "--max-tokens",
+        "120",
+        "--ignore-eos",
+        "--seed",
+        "4",
+    ]);
+    home.write("tenants.txt", (0..10).map(|n| format!("t{n}\n")).collect::<String>());
+    let found =
+        tested(&home, &["--outputs", "t7.jsonl", "--profile", "own", "--tenants", "tenants.txt"]);
+    assert_eq!(found["verdict"], "shown", "{found}");
+    assert!(found["family"].as_str().unwrap().contains("10 accounts"), "{found}");
+    let accounts = found["accounts"].as_array().unwrap();
+    assert_eq!((accounts.len(), &accounts[0]["name"]), (10, &json!("t7")));
+    assert!(
+        accounts.iter().all(|account| (account["verdict"] == "shown") == (account["name"] == "t7")),
+        "{found}"
+    );
+}
+
+/// An endpoint that answers by a script: the number of the question gives status and body.
+fn endpoint(script: impl Fn(usize) -> (u16, Value) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let mut number = 0;
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap_or(0) > 0 {}
+            let length = head
+                .to_ascii_lowercase()
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+            let mut body = vec![0; length.unwrap_or(0)];
+            reader.read_exact(&mut body).unwrap();
+            let (status, answer) = if head.starts_with("GET") {
+                (200, json!({"object": "list", "data": [{"id": "m", "object": "model"}]}))
+            } else {
+                number += 1;
+                script(number - 1)
+            };
+            let answer = answer.to_string();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{answer}",
+                answer.len()
+            );
+        }
+    });
+    address
+}
+
+fn said(text: &str, model: &str) -> (u16, Value) {
+    (
+        200,
+        json!({"id": "x", "object": "text_completion", "model": model, "choices": [{"index": 0, "text": text, "finish_reason": "length"}], "usage": {"prompt_tokens": 4, "completion_tokens": 150, "total_tokens": 154}}),
+    )
+}
+
+#[test]
+fn endpoints_that_misbehave_are_never_shown() {
+    let home = home();
+    let own = marked(&home, "own", 24, "150");
+    let human = paragraphs(60);
+    home.write(
+        "prompts.jsonl",
+        (0..24)
+            .map(|n| json!({"prompt": format!("Question {n}")}).to_string() + "\n")
+            .collect::<String>(),
+    );
+    let ask = |address: &str, more: &[&str]| {
+        tested(
+            &home,
+            &[
+                &[
+                    "--profile",
+                    "own",
+                    "--prompts",
+                    "prompts.jsonl",
+                    "--suspect",
+                    address,
+                    "--attempts",
+                    "3",
+                ],
+                more,
+            ]
+            .concat(),
+        )
+    };
+    // As a witness: what a faithful one gives.
+    let texts = own.clone();
+    let faithful = endpoint(move |n| said(&texts[n % 24], "m"));
+    let found = ask(&faithful, &["--transcript", "kept.jsonl", "--max-requests", "10"]);
+    assert_eq!(found["verdict"], "shown", "{found}");
+    assert_eq!(found["counts"]["answers"], 10);
+    assert!(found["warnings"].to_string().contains("ended before the tokens"), "{found}");
+    // The same command goes on where it ended.
+    let found = ask(&faithful, &["--transcript", "kept.jsonl"]);
+    assert_eq!(found["counts"]["answers"], 24, "{found}");
+    let other = endpoint(|_| said("x", "m"));
+    home.refused(
+        &[
+            "attribute",
+            "run",
+            "--profile",
+            "own",
+            "--prompts",
+            "prompts.jsonl",
+            "--suspect",
+            &other,
+            "--transcript",
+            "kept.jsonl",
+        ],
+        &["holds answers of"],
+    );
+
+    let texts = own.clone();
+    let changing = endpoint(move |n| said(&texts[n % 24], if n < 12 { "m" } else { "m-2" }));
+    let found = ask(&changing, &[]);
+    assert_eq!(found["verdict"], "inconclusive");
+    assert!(reasons(&found).contains("m, m-2"), "{found}");
+
+    let texts = human.clone();
+    let limited = endpoint(move |n| {
+        if n % 3 == 0 {
+            (429, json!({"error": {"message": "slow down"}}))
+        } else {
+            said(&texts[n % 60], "m")
+        }
+    });
+    let found = ask(&limited, &[]);
+    assert_eq!(
+        (&found["verdict"], &found["counts"]["answers"]),
+        (&json!("not_shown"), &json!(24)),
+        "{found}"
+    );
+
+    let refusing = endpoint(move |n| {
+        if n < 5 {
+            said("I cannot help with that.", "m")
+        } else {
+            (403, json!({"error": {"message": "no"}}))
+        }
+    });
+    let found = ask(&refusing, &[]);
+    assert_eq!(found["verdict"], "not_shown", "{found}");
+    assert!(found["warnings"].to_string().contains("asking ended early"), "{found}");
+
+    let quoting: Vec<String> = human[..20].iter().chain(&own[..4]).cloned().collect();
+    let quoting = endpoint(move |n| said(&quoting[n % 24], "m"));
+    let found = ask(&quoting, &[]);
+    assert_ne!(found["verdict"], "shown", "{found}");
+
+    let silent = endpoint(|_| said("", "m"));
+    let found = ask(&silent, &[]);
+    assert_eq!(found["verdict"], "inconclusive", "{found}");
+    let closed = endpoint(|_| (401, json!({"error": {"message": "who are you"}})));
+    home.refused(
+        &[
+            "attribute",
+            "run",
+            "--profile",
+            "own",
+            "--prompts",
+            "prompts.jsonl",
+            "--suspect",
+            &closed,
+        ],
+        &["no answer", "401"],
+    );
+}
+
+#[test]
+fn bad_input_is_refused() {
+    let home = home();
+    let run = |more: &[&str], parts: &[&str]| {
+        home.refused(&[&["attribute", "run"], more].concat(), parts)
+    };
+    run(&["--suspect", "bundled"], &["--texts", "--prompts", "--outputs"]);
+    run(&["--outputs", "human.jsonl", "--profile", "none"], &["no profile \"none\""]);
+    run(&["--outputs", "missing.jsonl", "--profile", "own"], &["missing.jsonl"]);
+    run(&["--outputs", "human.jsonl", "--profile", "own", "--decoys", "10"], &["999"]);
+    run(&["--outputs", "human.jsonl", "--profile", "own", "--fpr", "2"], &["between 0 and 1"]);
+    run(
+        &["--suspect", "http://127.0.0.1:9", "--texts", "human.jsonl", "--profile", "own"],
+        &["--prompts"],
+    );
+    home.write("empty.jsonl", "");
+    run(&["--outputs", "empty.jsonl", "--profile", "own"], &["holds no answer"]);
+    home.write("bad.jsonl", "{\"question\": 1}\n");
+    run(
+        &["--suspect", "bundled", "--prompts", "bad.jsonl", "--profile", "own"],
+        &["line 1", "`prompt`"],
+    );
+    home.write("short.jsonl", "{\"text\": \"a\"}\n");
+    run(
+        &["--suspect", "bundled", "--texts", "short.jsonl", "--profile", "own"],
+        &["give longer ones"],
+    );
+    home.profile("walk", "kuditipudi", &[]);
+    run(&["--outputs", "human.jsonl", "--profile", "walk"], &["cannot be tested", "kgw"]);
+}
