@@ -31,9 +31,12 @@ impl Numbers {
     }
 }
 
+/// Writes the logits that follow what was read.
+type Logits = dyn Fn(&[TokenId], &mut [f32]) + Send;
+
 /// A model whose logits are a function of what it has read.
 struct Made {
-    logits: Box<dyn Fn(&[TokenId], &mut [f32]) + Send>,
+    logits: Box<Logits>,
     sequences: HashMap<u64, Vec<TokenId>>,
 }
 
@@ -365,7 +368,7 @@ fn a_verdict_needs_clean_controls() {
     );
     let common = Decoys { at_least: 40, log10_p: -1.4, ..decoys.clone() };
     assert_eq!(judge(&measured, &common, None, vec![]), Verdict::Inconclusive);
-    let weak = Measured { log10_p: -5.9, ..measured.clone() };
+    let weak = Measured { log10_p: -5.9, ..measured };
     assert_eq!(judge(&weak, &decoys, None, vec![]), Verdict::NotShown);
     // A mark that judges whole texts has no pairs to weigh.
     let whole = touchmark::schemes::Kuditipudi::default();

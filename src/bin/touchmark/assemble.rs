@@ -165,6 +165,19 @@ pub fn default_profile(
     Ok(profile)
 }
 
+/// The tokenizer of the default profile where nothing else names one.
+#[cfg(bundled_models)]
+pub fn first_tokenizer() -> anyhow::Result<TokenizerSource> {
+    Ok(crate::commands::bundled::tokenizer_source())
+}
+
+#[cfg(not(bundled_models))]
+pub fn first_tokenizer() -> anyhow::Result<TokenizerSource> {
+    bail!(
+        "there is no default profile and this build has no bundled model; make one with `touchmark profile new default --tokenizer PATH`"
+    )
+}
+
 /// A profile by name, or from a file.
 pub fn profile(store: &Store, name: &str) -> anyhow::Result<Profile> {
     if name.contains('/') || name.ends_with(".toml") {

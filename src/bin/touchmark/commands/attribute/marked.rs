@@ -13,7 +13,6 @@ use touchmark::watermark::{Vocabulary, Watermark};
 
 use crate::args::{Global, attribute::Run};
 use crate::assemble;
-use crate::commands::bundled;
 
 /// A profile with its tokenizer and keys.
 pub struct Marked {
@@ -34,7 +33,7 @@ impl Marked {
         let store = assemble::store(global)?;
         let profile = match &args.profile {
             Some(name) => assemble::profile(&store, name)?,
-            None => assemble::default_profile(global, &store, || Ok(bundled::tokenizer_source()))?,
+            None => assemble::default_profile(global, &store, assemble::first_tokenizer)?,
         };
         let given = args.asking.tokenizer.as_deref().map(|path| (path, None));
         let given = given.filter(|_| args.suspect.is_none());

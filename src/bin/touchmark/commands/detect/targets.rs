@@ -16,7 +16,6 @@ use touchmark::watermark::Watermark;
 use super::reader::Wanted;
 use crate::args::Global;
 use crate::assemble;
-use crate::models;
 use crate::output;
 
 /// A profile and the keys that are tried with it.
@@ -156,7 +155,7 @@ fn describe(target: &Target) {
 
 fn profiles(global: &Global, names: &[String], store: &Store) -> anyhow::Result<Vec<Profile>> {
     if names.is_empty() {
-        return Ok(vec![assemble::default_profile(global, store, first_tokenizer)?]);
+        return Ok(vec![assemble::default_profile(global, store, assemble::first_tokenizer)?]);
     }
     let profiles = if names.iter().any(|name| name == "all") {
         store.profiles()?
@@ -216,16 +215,4 @@ fn tenants(file: &Path) -> anyhow::Result<Vec<TenantName>> {
         bail!("{shown} names no tenant; one name a line is expected");
     }
     Ok(names)
-}
-
-#[cfg(bundled_models)]
-fn first_tokenizer() -> anyhow::Result<models::TokenizerSource> {
-    Ok(crate::commands::bundled::tokenizer_source())
-}
-
-#[cfg(not(bundled_models))]
-fn first_tokenizer() -> anyhow::Result<models::TokenizerSource> {
-    bail!(
-        "there is no default profile and this build has no bundled model; make one with `touchmark profile new default --tokenizer PATH`"
-    )
 }
