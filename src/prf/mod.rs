@@ -405,7 +405,7 @@ pub struct Held {
 
 impl Held {
     /// A keystream is filled whole where one token in so many is asked for.
-    const DENSE: usize = 24;
+    const DENSE: usize = 64;
 
     /// The words of `tokens` in each of `streams`. Tokens lie below `vocab_size`; others have no words.
     pub fn fill(&mut self, draw: &Draw<'_>, tokens: &[TokenId], streams: &[u32], vocab_size: u32) {

@@ -68,7 +68,7 @@ impl Made {
             bigram(seed, context, out);
             let Some((&last, before)) = context.split_last() else { return };
             for pair in before.windows(2).filter(|pair| pair[0] == last) {
-                out[pair[1] as usize] += 3.0;
+                out[pair[1] as usize] += 5.0;
             }
             if before.last() == Some(&last) {
                 out[last as usize] += 3.0;
@@ -273,8 +273,8 @@ fn copying_is_not_training() {
     let mut marked = || -> Vec<TokenId> {
         let mut text = vec![numbers.token() % 60 + 1];
         for _ in 0..400 {
-            // The first of four tokens that is on the list.
-            let tried: Vec<TokenId> = (0..4).map(|_| numbers.token() % 60 + 1).collect();
+            // The first of eight tokens that is on the list.
+            let tried: Vec<TokenId> = (0..8).map(|_| numbers.token() % 60 + 1).collect();
             let mut chosen = tried[0];
             own.each_cell(&text, &tried, &mut held, |at, cell| {
                 if cell.evidence > 0.5 {
@@ -287,7 +287,7 @@ fn copying_is_not_training() {
     };
     let texts: Vec<_> = (0..20).map(|_| marked()).collect();
     let dropped = log10_p(&soft(&way, Made::copier(1), Some(Made::bigram(1)), &texts), &own);
-    assert!(dropped > -3.0, "{dropped}");
+    assert_eq!(dropped, 0.0);
     let mut suspect = Made::copier(1);
     let mut base = Made::bigram(1);
     let mut readers = Readers::new(&mut suspect, Some(&mut base), &[]).unwrap();
@@ -303,7 +303,7 @@ fn copying_is_not_training() {
         readers.read(text, 0, read).unwrap();
     }
     let kept = log10_p(&kept.finish(), &own);
-    assert!(kept < -6.0, "{kept}");
+    assert!(kept < -3.0, "{kept}");
 }
 
 /// Pairs that a suspect says or expects most: exact tails.
