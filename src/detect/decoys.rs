@@ -100,7 +100,11 @@ impl Decoys {
     }
 }
 
-fn seeded_key(seed: u64, stream: u64, numbers: Option<usize>) -> Result<Key, KeyError> {
+/// The key number `stream` under `seed`, of `numbers` 64-bit numbers or one of our own: everybody can draw it again.
+///
+/// # Errors
+/// [`KeyError`] for too many numbers.
+pub fn seeded_key(seed: u64, stream: u64, numbers: Option<usize>) -> Result<Key, KeyError> {
     let mut noise = Noise::new(seed, stream);
     let mut half = || (noise.uniform() * 2_f64.powi(32)) as u32;
     match numbers {

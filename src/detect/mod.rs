@@ -41,7 +41,7 @@ pub use calibrated::{
 };
 pub use calibration::{Calibration, RealisedRate};
 pub use claim::{Claim, ClaimError, Pairs, Sketch};
-pub use decoys::{DecoyError, Decoys};
+pub use decoys::{DecoyError, Decoys, seeded_key};
 pub use finish::{Brief, Census, RowError, finished};
 pub use many_keys::{Candidates, ManyKeys, Screen};
 pub use marked_share::{MarkedShare, ReferenceSample, ShareError};
