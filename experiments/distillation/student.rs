@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use touchmark::engine::Source;
-use touchmark::engine::train::{Plan, Sample, Trainer, Tuning};
+use touchmark::engine::train::{Plan, Progress, Sample, Trainer, Tuning};
 use touchmark::sampling::Noise;
 use touchmark::tokenizer::HfTokenizer;
 use touchmark::tokens::TokenId;
@@ -15,7 +15,7 @@ use super::text::{ROW, pieces};
 use super::{Flags, lines};
 
 /// Rows of each file that are never trained on: its last ones.
-const HELD_OUT: usize = 32;
+const HELD_OUT: usize = 16;
 
 /// A file of rows and its share of the mixture.
 struct Part {
@@ -31,15 +31,15 @@ pub fn train(folder: &Path, flags: &Flags) {
         return println!("{} exists", folder.display());
     }
     let (base, seed) = (base(flags), flags.number("seed", 1));
-    let (batch, length) = (flags.number("batch", 8), flags.number("length", ROW));
+    let (batch, length) = (flags.number("batch", 4), flags.number("length", ROW));
     let plan = Plan {
-        steps: flags.number("steps", 250),
-        learning_rate: flags.number("rate", 1e-3),
-        warmup: flags.number("warmup", 10),
+        steps: flags.number("steps", 200),
+        learning_rate: flags.number("rate", 6e-4),
+        warmup: flags.number("warmup", 20),
         ..Plan::default()
     };
     let mut parts: Vec<Part> = flags.all("text").map(part).collect();
-    let rows = mixture(&mut parts, flags.number("rows", 1024), seed);
+    let rows = mixture(&mut parts, flags.number("rows", 512), seed);
     let mut trainer =
         Trainer::from_model(&Source::Dir(&base), &Tuning::Full, plan.clone(), seed).unwrap();
     let tests = tests(flags, &base, &parts);
@@ -119,8 +119,8 @@ fn run(trainer: &mut Trainer, rows: &[Vec<TokenId>], (batch, length): (usize, us
     let mut stream = passes.flat_map(|row| rows[row].iter().copied());
     let mut sample = |_| Sample::whole(stream.by_ref().take(length).collect());
     let mut batch = |_: u64| (0..batch).map(&mut sample).collect();
-    let mut report = |now: touchmark::engine::train::Progress| {
-        if now.step % 25 == 0 {
+    let mut report = |now: Progress| {
+        if now.step.is_multiple_of(25) {
             println!("  step {} of {}, loss {:.3}", now.step, now.steps, now.loss);
         }
         ControlFlow::Continue(())

@@ -35,7 +35,7 @@ struct Teacher {
 pub fn write(path: &Path, flags: &Flags) {
     let threads = std::thread::available_parallelism().map_or(1, Into::into);
     touchmark::engine::set_threads(flags.number("threads", threads));
-    let (rows, first) = (flags.number("rows", 1024), flags.number("first", 0));
+    let (rows, first) = (flags.number("rows", 528), flags.number("first", 0));
     let settings = settings(flags, first);
     remember(path, &settings);
     let mut teacher = teacher(flags);
