@@ -73,7 +73,13 @@ fn settings(flags: &Flags, first: usize) -> Value {
     let spec = spec(flags);
     let [key, seed] = key(flags);
     let key = spec.is_some().then(|| json!({ "number": key, "seed": seed }));
-    json!({ "teacher": "scribe-16m", "temperature": 1.0, "first_prompt": first, "spec": spec, "key": key })
+    let mut settings = json!({
+        "teacher": "scribe-16m", "temperature": 1.0, "first_prompt": first, "spec": spec, "key": key,
+    });
+    if let Some(human) = flags.text("human") {
+        settings["human"] = human.into();
+    }
+    settings
 }
 
 /// Puts the settings beside the rows, once: rows of other settings do not belong into the same file.
