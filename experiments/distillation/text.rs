@@ -48,7 +48,7 @@ pub fn write(path: &Path, flags: &Flags) {
         let stream = (first + from) as u64;
         for (prompt, output) in prompts.iter().zip(teacher.answers(prompts, stream)) {
             let row = json!({ "prompt_ids": prompt, "ids": output.ids, "text": output.text });
-            writeln!(file, "{row}").unwrap();
+            file.write_all(format!("{row}\n").as_bytes()).unwrap();
         }
     }
     let tokens = (rows.saturating_sub(done) * (ROW - PROMPT)) as f64;
