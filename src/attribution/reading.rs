@@ -113,7 +113,7 @@ impl<'a> Readers<'a> {
         for start in (0..whole.len()).step_by(Self::CHUNK) {
             let end = whole.len().min(start + Self::CHUNK);
             pair.step(&whole[start..end], &mut suspect, &mut base)?;
-            for at in start.max(self_begin(pair.begin, width))..end {
+            for at in start.max(first_place(pair.begin, width))..end {
                 // The context is all up to and with this id.
                 let length = at + 1 - pair.begin;
                 if !fresh[length] {
@@ -133,8 +133,8 @@ impl<'a> Readers<'a> {
     }
 }
 
-/// The first place whose context is long enough.
-fn self_begin(begin: usize, width: usize) -> usize {
+/// The first place, of the begin-of-text ids and the text's, after which the context is long enough.
+fn first_place(begin: usize, width: usize) -> usize {
     (begin + width).saturating_sub(1)
 }
 

@@ -79,12 +79,17 @@ pub struct Gatherer {
     index: HashMap<Box<[TokenId]>, usize>,
     order: Vec<Box<[TokenId]>>,
     sums: Vec<Vec<(TokenId, f32)>>,
+    /// Positions with each context.
+    counts: Vec<u32>,
     highest: Vec<(f32, TokenId)>,
 }
 
 impl Gatherer {
     /// Weights are kept to so many parts of the greatest one.
     const LEVELS: f64 = 32_767.0;
+
+    /// The most that a weight counts on the average of a context's positions. What differs more differs for reasons of its own.
+    pub const MOST: f32 = 0.02;
 
     /// For contexts of `width` ids; of each context the `top` weights of greatest size are kept. Both are fixed before the suspect
     /// is read.
@@ -95,6 +100,7 @@ impl Gatherer {
             index: HashMap::new(),
             order: Vec::new(),
             sums: Vec::new(),
+            counts: Vec::new(),
             highest: Vec::new(),
         }
     }
@@ -107,6 +113,7 @@ impl Gatherer {
             return;
         }
         let at = self.slot(&context[start..]);
+        self.counts[at] += 1;
         let sums = &mut self.sums[at];
         sums.extend(self.highest.iter().map(|&(_, token)| (token, weights[token as usize])));
         if sums.len() > 4 * self.top {
@@ -135,20 +142,57 @@ impl Gatherer {
         self.index.insert(context.into(), at);
         self.order.push(context.into());
         self.sums.push(Vec::new());
+        self.counts.push(0);
         at
+    }
+
+    /// Takes off what another model, read on the same texts, would do as well: the multiple k·e of its sums e that leaves least,
+    ///
+    /// ```text
+    /// q = d − k·e,   k = Σ d·e / Σ e²
+    /// ```
+    ///
+    /// over all contexts and tokens. What training on such text changes in any model goes; a mark that the other model has not seen stays.
+    /// Nothing here depends on a key.
+    #[must_use]
+    pub fn without(mut self, other: &Self) -> Self {
+        let others: Vec<Vec<(TokenId, f32)>> =
+            self.order.iter().map(|context| other.merged(context)).collect();
+        self.sums.iter_mut().for_each(merge);
+        let (mut product, mut square) = (0.0, 0.0);
+        for (own, other) in self.sums.iter().zip(&others) {
+            product += inner(own, other);
+            square += inner(other, other);
+        }
+        if square > 0.0 {
+            let k = (product / square) as f32;
+            for (own, other) in self.sums.iter_mut().zip(others) {
+                own.extend(other.into_iter().map(|(token, weight)| (token, -k * weight)));
+            }
+        }
+        self
+    }
+
+    /// The sums of one context, by token.
+    fn merged(&self, context: &[TokenId]) -> Vec<(TokenId, f32)> {
+        let mut sums = self.index.get(context).map_or_else(Vec::new, |&at| self.sums[at].clone());
+        merge(&mut sums);
+        sums
     }
 
     /// The transcript of what was added so far.
     pub fn so_far(&self) -> Transcript {
-        let Self { width, top, order, sums, .. } = self;
-        let (order, sums) = (order.clone(), sums.clone());
-        Self { order, sums, ..Self::new(*width, *top) }.finish()
+        let Self { width, top, order, sums, counts, .. } = self;
+        let (order, sums, counts) = (order.clone(), sums.clone(), counts.clone());
+        Self { order, sums, counts, ..Self::new(*width, *top) }.finish()
     }
 
     /// The sums, as whole multiples of a unit.
     pub fn finish(mut self) -> Transcript {
-        for sums in &mut self.sums {
+        for (sums, &count) in self.sums.iter_mut().zip(&self.counts) {
             merge(sums);
+            let most = Self::MOST * count as f32;
+            sums.iter_mut().for_each(|(_, weight)| *weight = weight.clamp(-most, most));
             if sums.len() > self.top {
                 let greater = |a: &(TokenId, f32), b: &(TokenId, f32)| {
                     b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0))
@@ -178,6 +222,20 @@ impl Gatherer {
         }
         transcript
     }
+}
+
+/// Σ of products of the weights of equal tokens, both in order.
+fn inner(a: &[(TokenId, f32)], b: &[(TokenId, f32)]) -> f64 {
+    let (mut sum, mut at) = (0.0, 0);
+    for &(token, weight) in a {
+        while b.get(at).is_some_and(|(other, _)| *other < token) {
+            at += 1;
+        }
+        if let Some((_, other)) = b.get(at).filter(|(other, _)| *other == token) {
+            sum += f64::from(weight) * f64::from(*other);
+        }
+    }
+    sum
 }
 
 /// Sorts by token and adds up what has the same.
@@ -267,11 +325,11 @@ mod tests {
     #[test]
     fn weights_are_added_up_by_context() {
         let mut gatherer = Gatherer::new(1, 2);
-        gatherer.add(&[9, 5], &[0.0, 0.5, -0.25, 0.1]);
-        gatherer.add(&[8, 5], &[0.0, 0.5, 0.0, 0.0]);
+        gatherer.add(&[9, 5], &[0.0, 0.005, -0.0025, 0.001]);
+        gatherer.add(&[8, 5], &[0.0, 0.005, 0.0, 0.0]);
         gatherer.add(&[6], &[0.0; 4]);
         gatherer.add(&[], &[1.0; 4]);
-        gatherer.add(&[6], &[-1.0, 0.0, f32::NAN, 0.0]);
+        gatherer.add(&[6], &[-0.01, 0.0, f32::NAN, 0.0]);
         let transcript = gatherer.finish();
         let slots: Vec<_> = transcript.slots().collect();
         assert_eq!(slots.len(), 2);
@@ -281,9 +339,36 @@ mod tests {
             (slots[1].context, slots[1].tokens, slots[1].weights),
             (&[6][..], &[0][..], &[-32_767][..])
         );
-        assert!((transcript.unit() * 32_767.0 - 1.0).abs() < 1e-9);
+        assert!((transcript.unit() * 32_767.0 - 0.01).abs() < 1e-9);
         assert_eq!((transcript.contexts(), transcript.cells()), (2, 3));
         assert_eq!(Gatherer::new(2, 4).finish().cells(), 0);
+    }
+
+    #[test]
+    fn what_differs_much_counts_no_more() {
+        let mut gatherer = Gatherer::new(1, 4);
+        gatherer.add(&[5], &[0.9, -0.5, 0.02, 0.01]);
+        let transcript = gatherer.finish();
+        let slot = transcript.slots().next().unwrap();
+        assert_eq!(slot.weights, [32_767, -32_767, 32_767, 16_384]);
+    }
+
+    #[test]
+    fn what_another_model_does_as_well_is_taken_off() {
+        let of = |weights: [f32; 4]| {
+            let mut gatherer = Gatherer::new(1, 4);
+            gatherer.add(&[5], &weights);
+            gatherer
+        };
+        let like = of([0.004, -0.002, 0.0, 0.0]);
+        let left = of([0.008, -0.004, 0.001, 0.0]).without(&like).finish();
+        let slot = left.slots().next().unwrap();
+        assert_eq!((slot.tokens, slot.weights), (&[2][..], &[32_767][..]));
+        // One that was read elsewhere takes nothing off.
+        let mut elsewhere = Gatherer::new(1, 4);
+        elsewhere.add(&[6], &[0.01; 4]);
+        let whole = of([0.008, 0.0, 0.0, 0.0]).without(&elsewhere).finish();
+        assert_eq!(whole.cells(), 1);
     }
 
     #[test]

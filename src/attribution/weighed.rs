@@ -83,12 +83,25 @@ impl Weighed {
     /// # Errors
     /// Those of [`stats`](crate::stats).
     pub fn p(&self) -> Result<LogP, AttributionError> {
+        self.p_of(self.sum)
+    }
+
+    /// The same of another sum under the same law, as another key gives where all keys have one law: where contexts are seeds.
+    ///
+    /// # Errors
+    /// Those of [`stats`](crate::stats).
+    pub fn p_of(&self, sum: f64) -> Result<LogP, AttributionError> {
         Ok(match &self.law {
-            Tail::Counted(law, count) => law.tail(self.sum, *count)?,
-            Tail::Signed(law) => law.sf_ge(self.sum),
-            Tail::Listed(law) => law.sf_ge(self.sum)?,
-            Tail::Cyclic(law) => law.sf_ge(self.sum),
+            Tail::Counted(law, count) => law.tail(sum, *count)?,
+            Tail::Signed(law) => law.sf_ge(sum),
+            Tail::Listed(law) => law.sf_ge(sum)?,
+            Tail::Cyclic(law) => law.sf_ge(sum),
         })
+    }
+
+    /// The sum that lies so many deviations above the mean.
+    pub fn sum_at(&self, z: f64) -> f64 {
+        self.moments.mean + z * self.moments.variance.sqrt()
     }
 
     /// The sum in standard deviations above its mean under the null; 0 where nothing varies. For comparing keys and for showing, never

@@ -27,6 +27,9 @@ pub struct Run {
     /// Model that the suspect is known to be trained from; what it expects is taken off
     #[arg(long, value_name = "MODEL", requires = "texts")]
     pub base: Option<PathBuf>,
+    /// Model that was trained from the same base on such text without the mark; what it does as well is taken off. Repeat for several
+    #[arg(long = "like", value_name = "MODEL", requires = "texts")]
+    pub alike: Vec<PathBuf>,
     /// Have the suspect read these texts, which were written independently of the key: human or unmarked text (any input of
     /// `detect`)
     #[arg(long, value_name = "FILE", num_args = 1..)]

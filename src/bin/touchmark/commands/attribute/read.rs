@@ -34,17 +34,25 @@ pub fn test(global: &Global, args: &Run, mark: &Marked) -> anyhow::Result<Attrib
         base_model.as_mut().map(|base| base.lm.as_mut() as _),
         &suspect.begin,
     )?;
-    let (read, growth) = gathering.read(global, readers, &pieces)?;
+    let (read, mut growth) = gathering.read(global, readers, &pieces)?;
+    if !args.alike.is_empty() {
+        // What was there on the way still holds what others do as well.
+        growth.clear();
+    }
+    let mut beside_suspect =
+        |path: &PathBuf| other(global, args, mark, path, base_model.as_mut(), &pieces);
+    let alike = args.alike.iter().map(&mut beside_suspect).collect::<anyhow::Result<Vec<_>>>()?;
+    let without = |soft: Gatherer| alike.iter().fold(soft, |soft, other| soft.without(other));
     let mut controls = gathering.base_alone();
     for path in &args.controls {
-        controls.push(control(global, args, mark, path, base_model.as_mut(), &pieces)?);
+        controls.push((path.display().to_string(), without(beside_suspect(path)?).finish()));
     }
     let mut found = Gathered {
         setting: Setting::Open,
         suspect: suspect_name.to_owned(),
         base: base.map(|path| path.display().to_string()),
         statistic: Statistic::SoftDifference,
-        primary: gathering.soft.finish(),
+        primary: without(gathering.soft).finish(),
         beside: vec![
             (Statistic::ArgmaxPairs, gathering.pairs.transcript()),
             (Statistic::ArgmaxContexts, gathering.contexts.transcript()),
@@ -174,18 +182,19 @@ impl Gathering {
     }
 }
 
-fn control(
+/// What another model expects, minus the base.
+fn other(
     global: &Global,
     args: &Run,
     mark: &Marked,
     path: &Path,
     base: Option<&mut Model>,
     pieces: &[Vec<TokenId>],
-) -> anyhow::Result<(String, Transcript)> {
+) -> anyhow::Result<Gatherer> {
     let mut model = load(global, args, path, mark)?;
     let base = base.map(|base| base.lm.as_mut() as _);
     let mut readers = Readers::new(model.lm.as_mut(), base, &model.begin)
-        .with_context(|| format!("the control {} cannot be compared", path.display()))?;
+        .with_context(|| format!("{} cannot be compared", path.display()))?;
     let mut soft = Gatherer::new(mark.reach, Gathering::new(args, mark, false).top);
     let mut weights = Vec::new();
     for piece in pieces {
@@ -194,7 +203,7 @@ fn control(
             soft.add(expected.context, &weights);
         })?;
     }
-    Ok((path.display().to_string(), soft.finish()))
+    Ok(soft)
 }
 
 fn load(global: &Global, args: &Run, path: &Path, mark: &Marked) -> anyhow::Result<Model> {
