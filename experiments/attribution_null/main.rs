@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use touchmark::attribution::{Chosen, Gatherer, Readers, Speech, Transcript, Way, Weighed};
+use touchmark::attribution::{Chosen, Gatherer, Readers, Speech, Text, Transcript, Way, Weighed};
 use touchmark::engine::Decoder;
 use touchmark::generate::{Answer, Ends, Request, generate};
 use touchmark::lm::LanguageModel;
@@ -123,7 +123,7 @@ fn read(
         (Gatherer::new(reach, TOP), Vec::new(), Vec::new());
     for piece in pieces {
         readers
-            .read(piece, reach, |expected| {
+            .read(&Text::own(piece.clone()), reach, |expected| {
                 expected.difference(&mut weights);
                 soft.add(expected.context, &weights);
                 let context = &expected.context[expected.context.len() - reach..];

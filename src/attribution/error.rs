@@ -4,6 +4,7 @@ use crate::keys::KeyError;
 use crate::lm::LmError;
 use crate::schemes::SpecError;
 use crate::stats::StatsError;
+use crate::tokens::TokenizeError;
 
 /// Why a test cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,9 @@ pub enum AttributionError {
     /// A mark cannot be made of a key.
     #[error(transparent)]
     Mark(#[from] SpecError),
+    /// A tokenizer failed.
+    #[error(transparent)]
+    Tokenize(#[from] TokenizeError),
     /// A number that is none.
     #[error(transparent)]
     Stats(#[from] StatsError),

@@ -24,8 +24,11 @@
 mod concentration;
 mod decoys;
 mod error;
+mod looks;
+mod pilot;
 mod reading;
 mod result;
+mod shared;
 mod speech;
 mod transcript;
 mod weighed;
@@ -33,10 +36,13 @@ mod weighed;
 pub use concentration::Concentration;
 pub use decoys::{DecoyKind, Decoys, Drawing, Way};
 pub use error::AttributionError;
+pub use looks::Looks;
+pub use pilot::{Pilot, SHARE_EXPONENTS};
 pub use reading::{Expected, Read, Readers};
 pub use result::{
     Account, Attribution, Control, Judged, Mark, Measured, Rule, Setting, Statistic, Verdict,
 };
+pub use shared::{Shared, Surfaces, Text};
 pub use speech::{Heard, Speech};
 pub use transcript::{Chosen, Gatherer, Slot, Transcript};
 pub use weighed::Weighed;

@@ -2,17 +2,20 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::lm::{Chunk, LanguageModel, LmError, SeqId, Want};
 use crate::tokens::TokenId;
 
 use super::error::AttributionError;
+use super::shared::{Shared, Text};
 
 /// What models expect after one context.
 #[derive(Debug)]
 pub struct Expected<'a> {
-    /// All ids before the position, the begin-of-text ones not among them.
+    /// All ids before the position, in the mark's tokenizer, the begin-of-text ones not among them.
     pub context: &'a [TokenId],
-    /// The suspect's probabilities.
+    /// The suspect's probabilities of the mark's tokens.
     pub suspect: &'a [f32],
     /// The base's; none where no base is known.
     pub base: Option<&'a [f32]>,
@@ -45,15 +48,24 @@ impl Expected<'_> {
     }
 }
 
+impl std::ops::AddAssign for Read {
+    fn add_assign(&mut self, other: Self) {
+        self.positions += other.positions;
+        self.repeated += other.repeated;
+        self.texts += other.texts;
+    }
+}
+
 /// Two models that read the same texts.
 pub struct Readers<'a> {
     suspect: &'a mut dyn LanguageModel,
     base: Option<&'a mut dyn LanguageModel>,
     begin: &'a [TokenId],
+    shared: Option<&'a Shared>,
 }
 
 /// What was read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Read {
     /// Positions that were weighed.
     pub positions: u64,
@@ -82,7 +94,13 @@ impl<'a> Readers<'a> {
             let (suspect, base) = (suspect.vocab_size(), base.vocab_size());
             return Err(AttributionError::Vocabularies { suspect, base });
         }
-        Ok(Self { suspect, base, begin })
+        Ok(Self { suspect, base, begin, shared: None })
+    }
+
+    /// The same for models of another tokenizer than the mark's.
+    #[must_use]
+    pub fn through(self, shared: Option<&'a Shared>) -> Self {
+        Self { shared, ..self }
     }
 
     /// Most ids of a text that the models can read.
@@ -91,7 +109,8 @@ impl<'a> Readers<'a> {
         self.suspect.max_positions().min(base).saturating_sub(self.begin.len())
     }
 
-    /// Reads one text, and calls `visit` for every position whose last `width` ids have not come earlier in it.
+    /// Reads one text, and calls `visit` for every position that mark and models both know, whose last `width` ids have not come
+    /// earlier in it.
     ///
     /// A text that was marked shows pairs of a context and a token on its list; whoever copies from what it read would score them.
     /// With `width` 0 all positions share their context, and none is left out.
@@ -100,31 +119,34 @@ impl<'a> Readers<'a> {
     /// [`AttributionError::Model`].
     pub fn read(
         &mut self,
-        ids: &[TokenId],
+        text: &Text,
         width: usize,
         mut visit: impl FnMut(&Expected<'_>),
     ) -> Result<Read, AttributionError> {
+        let ids = text.models_ids();
         let ids = &ids[..ids.len().min(self.window())];
         let mut read = Read { texts: 1, ..Read::default() };
-        let fresh = fresh(ids, width, &mut read);
+        let fresh = fresh(text.marks_ids(), width);
         let whole = [self.begin, ids].concat();
+        let (begin, shared) = (self.begin.len(), self.shared);
         let mut pair = Pair::open(self)?;
         let (mut suspect, mut base) = (Rows::default(), Rows::default());
         for start in (0..whole.len()).step_by(Self::CHUNK) {
             let end = whole.len().min(start + Self::CHUNK);
             pair.step(&whole[start..end], &mut suspect, &mut base)?;
-            for at in start.max(first_place(pair.begin, width))..end {
+            for at in start.max(begin.saturating_sub(1))..end {
                 // The context is all up to and with this id.
-                let length = at + 1 - pair.begin;
+                let length = text.marks_length(at + 1 - begin).filter(|length| *length >= width);
+                let Some(length) = length else { continue };
                 if !fresh[length] {
+                    read.repeated += 1;
                     continue;
                 }
                 read.positions += 1;
-                let base = pair.has_base.then(|| base.row(at - start));
                 visit(&Expected {
-                    context: &ids[..length],
-                    suspect: suspect.row(at - start),
-                    base,
+                    context: &text.marks_ids()[..length],
+                    suspect: suspect.row(at - start, shared),
+                    base: pair.has_base.then(|| base.row(at - start, shared)),
                 });
             }
         }
@@ -133,20 +155,13 @@ impl<'a> Readers<'a> {
     }
 }
 
-/// The first place, of the begin-of-text ids and the text's, after which the context is long enough.
-fn first_place(begin: usize, width: usize) -> usize {
-    (begin + width).saturating_sub(1)
-}
-
 /// By length of the context: whether its last `width` ids come for the first time.
-fn fresh(ids: &[TokenId], width: usize, read: &mut Read) -> Vec<bool> {
+fn fresh(ids: &[TokenId], width: usize) -> Vec<bool> {
     let mut seen = HashSet::new();
-    let mut fresh = vec![false; ids.len() + 1];
-    for length in width..=ids.len() {
-        fresh[length] = width == 0 || seen.insert(&ids[length - width..length]);
-        read.repeated += u64::from(!fresh[length]);
-    }
-    fresh
+    let is_new = |length: usize| {
+        length >= width && (width == 0 || seen.insert(&ids[length - width..length]))
+    };
+    (0..=ids.len()).map(is_new).collect()
 }
 
 /// One text under way in both models.
@@ -154,7 +169,6 @@ struct Pair<'r, 'a> {
     readers: &'r mut Readers<'a>,
     suspect: SeqId,
     base: Option<SeqId>,
-    begin: usize,
     has_base: bool,
 }
 
@@ -162,8 +176,7 @@ impl<'r, 'a> Pair<'r, 'a> {
     fn open(readers: &'r mut Readers<'a>) -> Result<Self, LmError> {
         let suspect = readers.suspect.open()?;
         let base = readers.base.as_mut().map(|base| base.open()).transpose()?;
-        let begin = readers.begin.len();
-        Ok(Self { suspect, base, begin, has_base: base.is_some(), readers })
+        Ok(Self { suspect, base, has_base: base.is_some(), readers })
     }
 
     fn step(
@@ -192,6 +205,7 @@ impl<'r, 'a> Pair<'r, 'a> {
 struct Rows {
     size: usize,
     values: Vec<f32>,
+    projected: Vec<f32>,
 }
 
 impl Rows {
@@ -215,8 +229,12 @@ impl Rows {
         )
     }
 
-    fn row(&self, at: usize) -> &[f32] {
-        &self.values[at * self.size..(at + 1) * self.size]
+    /// Probabilities of the mark's tokens at one position.
+    fn row(&mut self, at: usize, shared: Option<&Shared>) -> &[f32] {
+        let row = &self.values[at * self.size..(at + 1) * self.size];
+        let Some(shared) = shared else { return row };
+        shared.project(row, &mut self.projected);
+        &self.projected
     }
 }
 

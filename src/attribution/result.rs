@@ -43,6 +43,8 @@ pub enum Statistic {
     ArgmaxContexts,
     /// What the suspect says.
     Speech,
+    /// The likeliest tokens that it gives with their probabilities at each place of what it says, summed up by context.
+    LikelySpeech,
 }
 
 impl Statistic {
@@ -53,6 +55,9 @@ impl Statistic {
             Self::ArgmaxPairs => "likeliest token, each (context, token) once",
             Self::ArgmaxContexts => "likeliest token, each context once",
             Self::Speech => "tokens said, each (context, token) once",
+            Self::LikelySpeech => {
+                "likeliest tokens where it says something, by probability, summed up by context"
+            }
         }
     }
 }
@@ -207,6 +212,9 @@ pub struct Attribution {
     pub setting: Setting,
     /// The suspect's name.
     pub suspect: String,
+    /// When it was made, as far as the user knows: a date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspect_made: Option<String>,
     /// The base's, where one was given.
     pub base: Option<String>,
     /// Profile, scheme, function and key of the mark.

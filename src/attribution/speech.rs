@@ -65,14 +65,15 @@ impl Speech {
         }
     }
 
-    /// Takes an answer; the pairs of it that are new are noted. Gives their positions.
-    pub fn hear(&mut self, prompt: &[TokenId], answer: &[TokenId]) -> Vec<usize> {
+    /// Takes an answer; the pairs of it that are new are noted. Gives the positions whose context counts, and whether the pair there
+    /// is new.
+    pub fn hear(&mut self, prompt: &[TokenId], answer: &[TokenId]) -> Vec<(usize, bool)> {
         self.heard.answers += 1;
         self.heard.tokens += answer.len() as u64;
         let asked: HashSet<&[TokenId]> =
             if self.width == 0 { HashSet::new() } else { prompt.windows(self.width).collect() };
         let quoted = self.quoted(answer);
-        let mut new = Vec::new();
+        let mut counting = Vec::new();
         for position in self.width..answer.len() {
             let context = &answer[position - self.width..position];
             let count = if quoted[position] {
@@ -81,15 +82,14 @@ impl Speech {
                 &mut self.heard.prompted
             } else if self.filter.as_ref().is_some_and(|filter| !filter.contains(context)) {
                 &mut self.heard.filtered
-            } else if self.chosen.note(context, answer[position]) {
-                new.push(position);
-                &mut self.heard.scored
             } else {
-                &mut self.heard.repeated
+                let new = self.chosen.note(context, answer[position]);
+                counting.push((position, new));
+                if new { &mut self.heard.scored } else { &mut self.heard.repeated }
             };
             *count += 1;
         }
-        new
+        counting
     }
 
     /// By position, whether it lies in a quotation.
@@ -121,12 +121,13 @@ mod tests {
     #[test]
     fn what_counts_counts_once() {
         let mut speech = Speech::new(1);
-        assert_eq!(speech.hear(&[9, 5], &[5, 6, 7, 6, 7, 5, 1]), [2, 3, 5]);
+        let counting = speech.hear(&[9, 5], &[5, 6, 7, 6, 7, 5, 1]);
+        assert_eq!(counting, [(2, true), (3, true), (4, false), (5, true)]);
         let heard = speech.heard();
         assert_eq!((heard.prompted, heard.repeated, heard.scored), (2, 1, 3));
-        assert_eq!(speech.hear(&[], &[5, 6, 8]), [1, 2]);
+        assert_eq!(speech.hear(&[], &[5, 6, 8]), [(1, true), (2, true)]);
         assert_eq!(speech.transcript().cells(), 5);
-        assert_eq!(speech.hear(&[], &[]), [] as [usize; 0]);
+        assert_eq!(speech.hear(&[], &[]), []);
     }
 
     #[test]
@@ -135,13 +136,13 @@ mod tests {
         let mut speech = Speech::new(2);
         speech.ours(&ours, true);
         let quote: Vec<TokenId> = (105..120).collect();
-        assert_eq!(speech.hear(&[], &quote), [] as [usize; 0]);
+        assert_eq!(speech.hear(&[], &quote), []);
         assert_eq!(speech.heard().quoted, 13);
         // Short runs are no quotation, and their contexts are known.
-        assert_eq!(speech.hear(&[], &[110, 111, 7, 8, 9]), [2]);
+        assert_eq!(speech.hear(&[], &[110, 111, 7, 8, 9]), [(2, true)]);
         assert_eq!(speech.heard().filtered, 2);
         let mut free = Speech::new(2);
         free.ours(&ours, false);
-        assert_eq!(free.hear(&[], &[110, 111, 7, 8, 9]), [2, 3, 4]);
+        assert_eq!(free.hear(&[], &[110, 111, 7, 8, 9]), [(2, true), (3, true), (4, true)]);
     }
 }

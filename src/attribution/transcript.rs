@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::tokens::TokenId;
 
 /// For each distinct context the tokens that speak, with whole weights in a common unit.
 ///
 /// Nothing here depends on a key. Where the contexts and the suspect do not either, the law of Σ weight · evidence over a random
 /// key is known, whatever the weights.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Transcript {
     width: usize,
     /// `width` ids a context.
@@ -72,15 +74,17 @@ impl Transcript {
 }
 
 /// Adds up real weights by context and token.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Gatherer {
     width: usize,
     top: usize,
+    most: f32,
     index: HashMap<Box<[TokenId]>, usize>,
     order: Vec<Box<[TokenId]>>,
     sums: Vec<Vec<(TokenId, f32)>>,
     /// Positions with each context.
     counts: Vec<u32>,
+    #[serde(skip)]
     highest: Vec<(f32, TokenId)>,
 }
 
@@ -97,12 +101,25 @@ impl Gatherer {
         Self {
             width,
             top: top.max(1),
+            most: Self::MOST,
             index: HashMap::new(),
             order: Vec::new(),
             sums: Vec::new(),
             counts: Vec::new(),
             highest: Vec::new(),
         }
+    }
+
+    /// With another limit than [`MOST`](Self::MOST).
+    #[must_use]
+    pub fn limited(self, most: f32) -> Self {
+        Self { most, ..self }
+    }
+
+    /// One of the same numbers without anything in it.
+    #[must_use]
+    pub fn empty(&self) -> Self {
+        Self::new(self.width, self.top).limited(self.most)
     }
 
     /// Adds a weight for every token, 0 for most of them, to the last `width` ids of `context`.
@@ -182,16 +199,16 @@ impl Gatherer {
 
     /// The transcript of what was added so far.
     pub fn so_far(&self) -> Transcript {
-        let Self { width, top, order, sums, counts, .. } = self;
+        let Self { order, sums, counts, .. } = self;
         let (order, sums, counts) = (order.clone(), sums.clone(), counts.clone());
-        Self { order, sums, counts, ..Self::new(*width, *top) }.finish()
+        Self { order, sums, counts, ..self.empty() }.finish()
     }
 
     /// The sums, as whole multiples of a unit.
     pub fn finish(mut self) -> Transcript {
         for (sums, &count) in self.sums.iter_mut().zip(&self.counts) {
             merge(sums);
-            let most = Self::MOST * count as f32;
+            let most = self.most * count as f32;
             sums.iter_mut().for_each(|(_, weight)| *weight = weight.clamp(-most, most));
             if sums.len() > self.top {
                 let greater = |a: &(TokenId, f32), b: &(TokenId, f32)| {
@@ -251,7 +268,7 @@ fn merge(sums: &mut Vec<(TokenId, f32)>) {
 }
 
 /// Notes pairs of a context and a token that was chosen, each once.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Chosen {
     width: usize,
     /// A context counts once, with the first token that followed it.

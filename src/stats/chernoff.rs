@@ -23,12 +23,17 @@ pub struct Moments {
 /// what was observed, with no price for the choice of θ. It is 1 at or below the mean. θ is sought from where a normal law
 /// would have it; a θ that misses the minimum makes the bound larger, never wrong.
 pub fn chernoff(s: f64, moments: Moments, mut ln_mgf: impl FnMut(f64) -> f64) -> LogP {
-    let (theta, best) = tilt(s, moments, &mut ln_mgf);
+    let (theta, best) = tilt(s, moments, 1e-6, &mut ln_mgf);
     if theta > 0.0 { LogP::from_tail(best.min(0.0)) } else { LogP::ONE }
 }
 
-/// The θ that comes nearest to the minimum, and ln of the bound there; θ is 0 where there is nothing to be had.
-pub(super) fn tilt(s: f64, moments: Moments, ln_mgf: &mut impl FnMut(f64) -> f64) -> (f64, f64) {
+/// The θ nearest to the minimum, known to so much of itself, and ln of the bound there; θ is 0 where there is nothing to be had.
+pub(super) fn tilt(
+    s: f64,
+    moments: Moments,
+    precision: f64,
+    ln_mgf: &mut impl FnMut(f64) -> f64,
+) -> (f64, f64) {
     let Moments { mean, variance, reach } = moments;
     let above = s - mean;
     if !(above > 0.0 && variance > 0.0) || s.is_nan() {
@@ -53,7 +58,7 @@ pub(super) fn tilt(s: f64, moments: Moments, ln_mgf: &mut impl FnMut(f64) -> f64
         }
         (low, at, value) = (at, next, further);
     }
-    golden_section(low, high, (at, value), bound)
+    golden_section(low, high, (at, value), precision, bound)
 }
 
 /// Of the size of what is subtracted.
@@ -64,10 +69,11 @@ fn golden_section(
     mut low: f64,
     mut high: f64,
     mut best: (f64, f64),
+    precision: f64,
     mut bound: impl FnMut(f64) -> f64,
 ) -> (f64, f64) {
     const STEP: f64 = 0.381_966_011_250_105;
-    for _ in 0..40 {
+    while high - low > precision * high {
         let probe = if high - best.0 > best.0 - low {
             best.0 + STEP * (high - best.0)
         } else {

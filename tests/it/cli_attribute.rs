@@ -15,6 +15,10 @@ fn tested(home: &Home, arguments: &[&str]) -> Value {
     serde_json::from_str(&out).unwrap()
 }
 
+fn refused(home: &Home, arguments: &[&str], parts: &[&str]) {
+    home.refused(&[&["attribute", "run"], arguments].concat(), parts);
+}
+
 fn home() -> Home {
     let home = Home::new();
     home.profile("own", "kgw", &[]);
@@ -36,7 +40,7 @@ fn reasons(found: &Value) -> String {
 fn reading_shows_nothing_of_a_model_that_saw_no_mark() {
     let home = home();
     let open =
-        ["--texts", "human.jsonl", "--profile", "own", "--max-tokens", "1500", "--top", "128"];
+        ["--texts", "human.jsonl", "--profile", "own", "--max-tokens", "1500", "--top", "32"];
     let found = tested(
         &home,
         &[&open[..], &["--suspect", "bundled-chat", "--base", "bundled", "-o", "found.json"]]
@@ -66,6 +70,203 @@ fn reading_shows_nothing_of_a_model_that_saw_no_mark() {
     let same = tested(&home, &[&open[..], &["--suspect", "bundled", "--base", "bundled"]].concat());
     assert_eq!(same["verdict"], "inconclusive");
     assert!(reasons(&same).contains("exactly what the base does"), "{same}");
+}
+
+/// A test that was ended goes on from what it had read, and one that may stop early pays for its looks.
+#[test]
+fn reading_goes_on_from_a_checkpoint() {
+    let home = home();
+    let open = [
+        "--texts",
+        "human.jsonl",
+        "--profile",
+        "own",
+        "--max-tokens",
+        "3000",
+        "--piece",
+        "128",
+        "--top",
+        "16",
+        "--suspect",
+        "bundled-chat",
+        "--base",
+        "bundled",
+    ];
+    let with = |more: &[&str]| tested(&home, &[&open[..], more].concat());
+    let whole = with(&[]);
+    // A level at which everybody is found ends the test at its first look.
+    let early = with(&["--checkpoint", "kept", "--stop-early", "--fpr", "0.999999"]);
+    let tokens = |found: &Value| found["counts"]["tokens"].as_u64().unwrap();
+    assert_eq!((tokens(&whole), tokens(&early)), (3_000, 2_048), "{early}");
+    assert!(early["family"].as_str().unwrap().contains("2 looks"), "{early}");
+    let further = with(&["--checkpoint", "kept"]);
+    for field in ["primary", "beside", "controls", "counts", "log10_p"] {
+        assert_eq!(whole[field], further[field], "{field}");
+    }
+    let (_, _, said) =
+        home.run(&[&["attribute", "run", "--checkpoint", "kept"], &open[..]].concat());
+    assert!(said.contains("24 of 24 texts were read before"), "{said}");
+    // Never mixed with another run, nor with a file that is none.
+    let other = [
+        "--texts",
+        "human.jsonl",
+        "--profile",
+        "own",
+        "--max-tokens",
+        "500",
+        "--checkpoint",
+        "kept",
+    ];
+    let other = [&other[..], &["--suspect", "bundled-chat", "--base", "bundled"]].concat();
+    refused(&home, &other, &["is of another run"]);
+    std::fs::write(home.path("kept/suspect.cbor"), "x").unwrap();
+    refused(&home, &other, &["suspect.cbor", "no checkpoint"]);
+}
+
+/// A tokenizer of these parts of a text, which `split` cuts.
+fn tokenizer_of(parts: impl Iterator<Item = String>, split: Value) -> String {
+    let parts: std::collections::BTreeSet<String> =
+        parts.chain(["[UNK]".to_owned(), "a".to_owned()]).collect();
+    let vocab: serde_json::Map<_, _> =
+        (0..).zip(parts).map(|(id, part): (u32, _)| (part, id.into())).collect();
+    json!({
+        "version": "1.0", "added_tokens": [], "pre_tokenizer": split,
+        "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "[UNK]"}
+    })
+    .to_string()
+}
+
+/// A suspect that cuts texts otherwise than the mark is read where both have a boundary, if that is often enough.
+#[test]
+fn another_tokenizer_is_read_where_it_has_boundaries() {
+    let home = home();
+    let human = paragraphs(60);
+    let words = human.iter().flat_map(|text| text.split_whitespace().map(str::to_owned));
+    home.write("words.json", tokenizer_of(words, json!({"type": "WhitespaceSplit"})));
+    let letters = human.iter().flat_map(|text| text.chars().map(String::from));
+    let each = json!({"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": false});
+    home.write("letters.json", tokenizer_of(letters, each));
+    home.profile("words", "kgw", &["--tokenizer", "words.json"]);
+    home.profile("letters", "kgw", &["--tokenizer", "letters.json"]);
+    let open = [
+        "--texts",
+        "human.jsonl",
+        "--max-tokens",
+        "1500",
+        "--top",
+        "32",
+        "--suspect",
+        "bundled-chat",
+        "--base",
+        "bundled",
+    ];
+    let found = tested(&home, &[&open[..], &["--profile", "words"]].concat());
+    assert_eq!(found["verdict"], "not_shown", "{found}");
+    assert!(found["counts"]["coverage"].as_f64().unwrap() > 0.8, "{found}");
+    assert!(found["warnings"].to_string().contains("another tokenizer"), "{found}");
+    assert!(found["primary"]["pairs"].as_u64().unwrap() > 1_000, "{found}");
+    refused(
+        &home,
+        &[&open[..], &["--profile", "letters"]].concat(),
+        &["of the mark's token boundaries", "50 %"],
+    );
+    home.write("ids.jsonl", "{\"tokens\": [5, 6, 7, 8]}\n");
+    let ids = ["--texts", "ids.jsonl", "--suspect", "bundled", "--profile", "words"];
+    refused(&home, &ids, &["given as text"]);
+}
+
+/// Log-probabilities are weighed where they are asked for, and their lack is said.
+#[test]
+fn likeliest_tokens_are_weighed() {
+    let home = home();
+    home.write(
+        "prompts.jsonl",
+        (0..6)
+            .map(|n| json!({"prompt": format!("Chapter {n}. It was")}).to_string() + "\n")
+            .collect::<String>(),
+    );
+    let ask = |suspect: &str| {
+        tested(
+            &home,
+            &[
+                "--profile",
+                "own",
+                "--prompts",
+                "prompts.jsonl",
+                "--top-logprobs",
+                "8",
+                "--answer-tokens",
+                "80",
+                "--suspect",
+                suspect,
+            ],
+        )
+    };
+    let found = ask("bundled");
+    assert_eq!(
+        (&found["verdict"], &found["primary"]["statistic"]),
+        (&json!("not_shown"), &json!("likely-speech")),
+        "{found}"
+    );
+    assert_eq!(found["beside"][0]["statistic"], "speech");
+    // Several likely tokens at each place, of which one is said.
+    let pairs = |measured: &Value| measured["pairs"].as_u64().unwrap();
+    assert!(pairs(&found["primary"]) > 3 * pairs(&found["beside"][0]), "{found}");
+    let silent = endpoint(|_| said("A text without log-probabilities.", "m"));
+    let found = ask(&silent);
+    assert_eq!(found["verdict"], "inconclusive", "{found}");
+    assert!(found["warnings"].to_string().contains("6 of 6 answers came without"), "{found}");
+}
+
+#[test]
+fn plans_follow_what_was_measured() {
+    let home = home();
+    let planned = |more: &[&str]| -> Value {
+        serde_json::from_str(&home.ok(&[&["attribute", "plan", "--json"], more].concat())).unwrap()
+    };
+    let tokens = |planned: &Value| planned["tokens"].as_u64().unwrap();
+    let (more, less) = (planned(&["--share", "1"]), planned(&["--share", "0.5"]));
+    assert!(tokens(&more) < tokens(&less), "{more} {less}");
+    let asked = planned(&[
+        "--share",
+        "1",
+        "--closed",
+        "--price-in",
+        "0.5",
+        "--price-out",
+        "2",
+        "--accounts",
+        "20",
+    ]);
+    let requests = tokens(&asked).div_ceil(248);
+    assert_eq!(asked["requests"], requests);
+    let cost = requests as f64 * (32.0 * 0.5 + 248.0 * 2.0) / 1e6;
+    assert!((asked["cost"].as_f64().unwrap() - cost).abs() < 1e-9, "{asked}");
+    let hopeless = planned(&["--share", "0.00001"]);
+    assert_eq!(hopeless["tokens"], Value::Null);
+    assert!(home.ok(&["attribute", "plan", "--share", "0.00001"]).contains("no number is enough"));
+
+    home.write("own.jsonl", jsonl(&marked(&home, "own", 20, "150")));
+    tested(&home, &["--profile", "own", "--outputs", "own.jsonl", "-o", "pilot.json"]);
+    let own = ["--closed", "--pilot", "pilot.json", "--pilot-share", "1"];
+    let (all, tenth) = (
+        planned(&[&["--share", "1"], &own[..]].concat()),
+        planned(&[&["--share", "0.1"], &own[..]].concat()),
+    );
+    assert!(tokens(&tenth) >= 50 * tokens(&all), "{all} {tenth}");
+    let plan = |more: &[&str], parts: &[&str]| {
+        home.refused(&[&["attribute", "plan"], more].concat(), parts)
+    };
+    plan(&["--share", "0"], &["--share is 0"]);
+    plan(&["--share", "0.5", "--fpr", "7"], &["--fpr is 7"]);
+    plan(
+        &["--share", "0.5", "--pilot", "pilot.json", "--pilot-share", "1"],
+        &["the other setting"],
+    );
+    plan(
+        &["--share", "0.5", "--pilot", "own.jsonl", "--pilot-share", "1"],
+        &["own.jsonl is no result"],
+    );
 }
 
 #[test]
@@ -116,6 +317,22 @@ fn answers_made_elsewhere_are_weighed() {
     let without = closed(&["--outputs", "mixed.jsonl", "--ours", "own.jsonl"]);
     assert_eq!(without["verdict"], "not_shown", "{without}");
     assert!(without["counts"]["quoted"].as_u64().unwrap() > 800, "{without}");
+
+    // Controls that carry the mark, and keys that came later, leave nothing to be said.
+    let own = ["--outputs", "own.jsonl"];
+    let clean = closed(
+        &[&own[..], &["--control-outputs", "human.jsonl", "--suspect-made", "2026-02-01"]].concat(),
+    );
+    assert_eq!(
+        (&clean["verdict"], &clean["suspect_made"]),
+        (&json!("shown"), &json!("2026-02-01"))
+    );
+    assert_eq!(clean["controls"][0]["name"], "human.jsonl");
+    let unclean = closed(&[&own[..], &["--control-outputs", "own.jsonl"]].concat());
+    assert!(reasons(&unclean).contains("is not clean"), "{unclean}");
+    let late = closed(&[&own[..], &["--suspect-made", "2025-12-31"]].concat());
+    assert_eq!(late["verdict"], "inconclusive", "{late}");
+    assert!(reasons(&late).contains("before the key was committed"), "{late}");
 
     let (code, ..) = home.run(&[
         "attribute",
@@ -257,19 +474,10 @@ fn endpoints_that_misbehave_are_never_shown() {
     let found = ask(&faithful, &["--transcript", "kept.jsonl"]);
     assert_eq!(found["counts"]["answers"], 24, "{found}");
     let other = endpoint(|_| said("x", "m"));
-    home.refused(
-        &[
-            "attribute",
-            "run",
-            "--profile",
-            "own",
-            "--prompts",
-            "prompts.jsonl",
-            "--suspect",
-            &other,
-            "--transcript",
-            "kept.jsonl",
-        ],
+    let asked = ["--profile", "own", "--prompts", "prompts.jsonl", "--suspect"];
+    refused(
+        &home,
+        &[&asked[..], &[&other, "--transcript", "kept.jsonl"]].concat(),
         &["holds answers of"],
     );
 
@@ -314,27 +522,13 @@ fn endpoints_that_misbehave_are_never_shown() {
     let found = ask(&silent, &[]);
     assert_eq!(found["verdict"], "inconclusive", "{found}");
     let closed = endpoint(|_| (401, json!({"error": {"message": "who are you"}})));
-    home.refused(
-        &[
-            "attribute",
-            "run",
-            "--profile",
-            "own",
-            "--prompts",
-            "prompts.jsonl",
-            "--suspect",
-            &closed,
-        ],
-        &["no answer", "401"],
-    );
+    refused(&home, &[&asked[..], &[&closed]].concat(), &["no answer", "401"]);
 }
 
 #[test]
 fn bad_input_is_refused() {
     let home = home();
-    let run = |more: &[&str], parts: &[&str]| {
-        home.refused(&[&["attribute", "run"], more].concat(), parts)
-    };
+    let run = |more: &[&str], parts: &[&str]| refused(&home, more, parts);
     run(&["--suspect", "bundled"], &["--texts", "--prompts", "--outputs"]);
     run(&["--outputs", "human.jsonl", "--profile", "none"], &["no profile \"none\""]);
     run(&["--outputs", "missing.jsonl", "--profile", "own"], &["missing.jsonl"]);

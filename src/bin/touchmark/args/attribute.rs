@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use jiff::civil::Date;
+use touchmark::attribution::Setting;
 
 use super::fingerprint::Asking;
 
@@ -16,6 +18,48 @@ pub struct Attribute {
 pub enum AttributeAction {
     /// Test a suspect: by what it expects while reading texts, or by what it says
     Run(Box<Run>),
+    /// How many tokens must be read or said to show training, and what they cost
+    Plan(Plan),
+}
+
+#[derive(Args)]
+pub struct Plan {
+    /// Share of the suspect's training text that is marked, above 0 and at most 1
+    #[arg(long, value_name = "S")]
+    pub share: f64,
+    /// The suspect can only be asked; else it can be made to read
+    #[arg(long)]
+    pub closed: bool,
+    /// Greatest p-value, after correction, at which training counts as shown
+    #[arg(long, default_value_t = 1e-6, value_name = "P")]
+    pub fpr: f64,
+    /// Keys that are tried
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub accounts: u64,
+    /// Result of a test (`attribute run -o`) of a model whose share is known [default: a test of a small bundled student]
+    #[arg(long, value_name = "FILE", requires = "pilot_share")]
+    pub pilot: Option<PathBuf>,
+    /// That share
+    #[arg(long, value_name = "S", requires = "pilot")]
+    pub pilot_share: Option<f64>,
+    /// Tokens of a prompt
+    #[arg(long, default_value_t = 32, value_name = "N")]
+    pub prompt_tokens: u32,
+    /// Tokens of an answer
+    #[arg(long, default_value_t = 248, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub answer_tokens: u32,
+    /// Price of a million tokens of prompts
+    #[arg(long, value_name = "PRICE", requires = "price_out")]
+    pub price_in: Option<f64>,
+    /// Price of a million tokens of answers
+    #[arg(long, value_name = "PRICE", requires = "closed")]
+    pub price_out: Option<f64>,
+}
+
+impl Plan {
+    pub fn setting(&self) -> Setting {
+        if self.closed { Setting::Closed } else { Setting::Open }
+    }
 }
 
 #[derive(Args, Clone)]
@@ -46,6 +90,13 @@ pub struct Run {
     /// Model without the mark that is tested in the suspect's place; repeat for several
     #[arg(long = "control", value_name = "MODEL")]
     pub controls: Vec<PathBuf>,
+    /// Answers that carry no mark, such as our own unmarked output, weighed in the suspect's place: JSON lines as --outputs; repeat for
+    /// several
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["texts", "top_logprobs"])]
+    pub control_outputs: Vec<PathBuf>,
+    /// Day on which the suspect was made, as 2026-11-22: a key of a later day shows nothing of it
+    #[arg(long, value_name = "DATE")]
+    pub suspect_made: Option<Date>,
     /// Our own outputs that the suspect may have been trained on: what it quotes of them does not count
     #[arg(long, value_name = "FILE", conflicts_with = "texts")]
     pub ours: Option<PathBuf>,
@@ -79,12 +130,21 @@ pub struct Run {
     /// Seed of decoys, of a local suspect's answers and of the order of prompts
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
+    /// Ask for so many likeliest tokens with their log-probabilities at each place, and weigh those instead of the tokens said
+    #[arg(long, value_name = "N", requires = "prompts", value_parser = clap::value_parser!(u8).range(1..=20))]
+    pub top_logprobs: Option<u8>,
     /// Most requests to the suspect
     #[arg(long, value_name = "N", requires = "prompts")]
     pub max_requests: Option<u64>,
     /// Keep answers in this file; a run that was broken off goes on from it
     #[arg(long, value_name = "FILE", requires = "prompts")]
     pub transcript: Option<PathBuf>,
+    /// Keep what was read in this folder; a run that was broken off goes on from it
+    #[arg(long, value_name = "DIR", requires = "texts")]
+    pub checkpoint: Option<PathBuf>,
+    /// Look at the evidence whenever it has doubled, and end as soon as it shows training; look j costs the factor j(j+1)
+    #[arg(long)]
+    pub stop_early: bool,
     /// Write the result here as JSON
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,

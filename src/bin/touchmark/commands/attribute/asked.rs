@@ -1,7 +1,9 @@
 //! The closed setting: the suspect is asked, or its answers are at hand.
 
 mod asking;
+mod likely;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -9,14 +11,16 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use touchmark::attribution::{
-    Attribution, Concentration, Setting, Speech, Statistic, Transcript, Weighed,
+    Attribution, Concentration, Looks, Setting, Speech, Statistic, Transcript, Weighed,
 };
+use touchmark::lm::Completion;
 use touchmark::tokens::{TokenId, Tokenize};
 
 use super::marked::Marked;
 use super::tested::{self, Gathered};
 use crate::args::{Global, attribute::Run};
-use asking::Asked;
+use asking::{Asked, Progress};
+use likely::Likely;
 
 const NULL: &str = "what the suspect says is independent of the key; the p-value is averaged over the random choice of a key that was \
                     fixed before the suspect was made";
@@ -24,39 +28,55 @@ const NULL: &str = "what the suspect says is independent of the key; the p-value
 pub fn test(global: &Global, args: &Run, mark: &Marked) -> anyhow::Result<Attribution> {
     let mut listening = Listening::new(args, mark)?;
     let asked = match (&args.outputs, &args.suspect, &args.prompts) {
-        (Some(path), ..) => listening.hear_all(answers(path, mark)?, args.max_tokens),
+        (Some(path), ..) => listening.hear_all(answers(path, mark)?)?,
         (None, Some(suspect), Some(prompts)) => {
             asking::ask(global, args, suspect, prompts, &mut |prompt, answer| {
-                listening
-                    .hear(&mark.tokenizer.encode(prompt)?.ids, &mark.tokenizer.encode(answer)?.ids);
-                Ok(listening.speech.heard().tokens)
+                listening.hear_answer(prompt, answer)
             })?
         }
         _ => bail!("internal fault: nothing to test by"),
     };
-    let mut controls = Vec::new();
-    if let Some(prompts) = &args.prompts {
-        for path in &args.controls {
-            let name = path.display().to_string();
-            let mut control = Listening::new(args, mark)?;
-            let plain = Run { transcript: None, ..args.clone() };
-            asking::ask(global, &plain, &name, prompts, &mut |prompt, answer| {
-                control
-                    .hear(&mark.tokenizer.encode(prompt)?.ids, &mark.tokenizer.encode(answer)?.ids);
-                Ok(control.speech.heard().tokens)
-            })?;
-            controls.push((name, control.speech.transcript()));
-        }
-    } else if !args.controls.is_empty() {
-        bail!("--control models are asked --prompts; with --outputs give none");
+    let mut controls = match &args.prompts {
+        Some(prompts) => controls(global, args, mark, prompts, listening.heard())?,
+        None if args.controls.is_empty() => Vec::new(),
+        None => bail!(
+            "--control models are asked --prompts; with --outputs give --control-outputs, answers of others"
+        ),
+    };
+    for path in &args.control_outputs {
+        let mut control = Listening::new(args, mark)?;
+        control.hear_all(answers(path, mark)?)?;
+        controls.push((path.display().to_string(), control.transcript()));
     }
     let suspect = match (&args.suspect, &args.outputs) {
         (Some(name), _) => name.clone(),
         (None, Some(path)) => path.display().to_string(),
         (None, None) => String::new(),
     };
-    let found = Gathered { controls, ..listening.gathered(suspect, mark, asked)? };
+    let found = Gathered { controls, ..listening.gathered(suspect, asked)? };
     tested::result(global, args, mark, found)
+}
+
+/// Other models, asked the same for as many tokens.
+fn controls(
+    global: &Global,
+    args: &Run,
+    mark: &Marked,
+    prompts: &Path,
+    tokens: u64,
+) -> anyhow::Result<Vec<(String, Transcript)>> {
+    let plain =
+        Run { transcript: None, stop_early: false, max_tokens: tokens.max(1), ..args.clone() };
+    let mut controls = Vec::new();
+    for path in &args.controls {
+        let name = path.display().to_string();
+        let mut control = Listening::new(&plain, mark)?;
+        asking::ask(global, &plain, &name, prompts, &mut |prompt, answer| {
+            control.hear_answer(prompt, answer)
+        })?;
+        controls.push((name, control.transcript()));
+    }
+    Ok(controls)
 }
 
 /// A line of a file of answers.
@@ -95,50 +115,106 @@ fn answers(path: &Path, mark: &Marked) -> anyhow::Result<Vec<(Vec<TokenId>, Vec<
 }
 
 /// Answers as they come.
-struct Listening {
-    reach: usize,
+struct Listening<'a> {
+    args: &'a Run,
+    mark: &'a Marked,
     speech: Speech,
+    /// What the suspect's log-probabilities say, where they are asked for.
+    likely: Option<Likely>,
     /// By answer, the pairs that it brought.
     parts: Vec<Vec<(Vec<TokenId>, TokenId)>>,
     growth: Vec<(u64, Transcript)>,
     next: u64,
+    looks: Looks,
 }
 
-impl Listening {
-    fn new(args: &Run, mark: &Marked) -> anyhow::Result<Self> {
+impl<'a> Listening<'a> {
+    /// Tokens at which growth is noted first, and at which a test that may stop early looks first.
+    const FIRST: u64 = 2_048;
+
+    fn new(args: &'a Run, mark: &'a Marked) -> anyhow::Result<Self> {
         let mut speech = Speech::new(mark.reach);
         if let Some(path) = &args.ours {
             for (_, ours) in answers(path, mark)? {
                 speech.ours(&ours, args.only_ours);
             }
         }
-        Ok(Self { reach: mark.reach, speech, parts: Vec::new(), growth: Vec::new(), next: 2048 })
+        Ok(Self {
+            args,
+            mark,
+            speech,
+            likely: args.top_logprobs.map(|_| Likely::new(mark)).transpose()?,
+            parts: Vec::new(),
+            growth: Vec::new(),
+            next: Self::FIRST,
+            looks: Looks::from(Self::FIRST),
+        })
     }
 
-    fn hear_all(&mut self, answers: Vec<(Vec<TokenId>, Vec<TokenId>)>, most: u64) -> Asked {
+    fn hear_all(&mut self, answers: Vec<(Vec<TokenId>, Vec<TokenId>)>) -> anyhow::Result<Asked> {
         for (prompt, answer) in answers {
             self.hear(&prompt, &answer);
-            if self.speech.heard().tokens >= most {
+            if self.is_enough()? {
                 break;
             }
         }
-        Asked::default()
+        Ok(Asked::default())
     }
 
-    fn hear(&mut self, prompt: &[TokenId], answer: &[TokenId]) {
-        let new = self.speech.hear(prompt, answer);
-        let pair = |at: usize| (answer[at - self.reach..at].to_vec(), answer[at]);
-        self.parts.push(new.into_iter().map(pair).collect());
-        let tokens = self.speech.heard().tokens;
-        if tokens >= self.next {
-            self.growth.push((tokens, self.speech.transcript()));
-            self.next = 2 * tokens;
+    /// Takes an answer of a model that is asked.
+    fn hear_answer(&mut self, prompt: &str, answer: &Completion) -> anyhow::Result<Progress> {
+        let prompt = self.mark.tokenizer.encode(prompt)?.ids;
+        let cut = self.mark.tokenizer.encode(&answer.text)?;
+        let counting = self.hear(&prompt, &cut.ids);
+        if let Some(likely) = &mut self.likely {
+            likely.hear(answer, cut, &counting);
         }
+        Ok(Progress { tokens: self.heard(), enough: self.is_enough()? })
     }
 
-    fn gathered(self, suspect: String, mark: &Marked, asked: Asked) -> anyhow::Result<Gathered> {
-        let transcript = self.speech.transcript();
-        let spread = Concentration::new(&self.parts, best(&transcript, mark)?);
+    /// The positions whose context counts.
+    fn hear(&mut self, prompt: &[TokenId], answer: &[TokenId]) -> HashSet<usize> {
+        let counting = self.speech.hear(prompt, answer);
+        let reach = self.mark.reach;
+        let new = counting.iter().filter(|(_, new)| *new);
+        let pair = |&(at, _): &(usize, bool)| (answer[at - reach..at].to_vec(), answer[at]);
+        self.parts.push(new.map(pair).collect());
+        if self.heard() >= self.next {
+            self.growth.push((self.heard(), self.transcript()));
+            self.next = 2 * self.heard();
+        }
+        counting.into_iter().map(|(at, _)| at).collect()
+    }
+
+    /// Tokens so far.
+    fn heard(&self) -> u64 {
+        self.speech.heard().tokens
+    }
+
+    /// Whether the budget is used up, or there is no need of more.
+    fn is_enough(&mut self) -> anyhow::Result<bool> {
+        if self.heard() >= self.args.max_tokens {
+            return Ok(true);
+        }
+        if !self.args.stop_early || !self.looks.is_due(self.heard()) {
+            return Ok(false);
+        }
+        let price = self.looks.price();
+        let shown = tested::shows(self.args, self.mark, &self.transcript(), price)?;
+        if !shown {
+            self.looks.pass();
+        }
+        Ok(shown)
+    }
+
+    /// What the verdict rests on.
+    fn transcript(&self) -> Transcript {
+        self.likely.as_ref().map_or_else(|| self.speech.transcript(), Likely::transcript)
+    }
+
+    fn gathered(self, suspect: String, asked: Asked) -> anyhow::Result<Gathered> {
+        let said = self.speech.transcript();
+        let spread = Concentration::new(&self.parts, best(&said, self.mark)?);
         let mut premises = asked.premises;
         if spread.is_in_few() {
             premises.push(format!(
@@ -150,18 +226,25 @@ impl Listening {
         let mut counts = super::fields(&self.speech.heard())?;
         counts.extend(asked.counts);
         counts.insert("spread".to_owned(), serde_json::to_value(spread)?);
+        let (statistic, beside) = match &self.likely {
+            None => (Statistic::Speech, Vec::new()),
+            Some(_) => (Statistic::LikelySpeech, vec![(Statistic::Speech, said)]),
+        };
+        let mut warnings = asked.warnings;
+        warnings.extend(self.likely.as_ref().and_then(Likely::warning));
         Ok(Gathered {
             setting: Setting::Closed,
             suspect,
             base: None,
-            statistic: Statistic::Speech,
-            primary: transcript,
-            beside: Vec::new(),
+            statistic,
+            primary: self.transcript(),
+            price: tested::price(self.args, &self.looks),
+            beside,
             controls: Vec::new(),
             growth: self.growth,
             counts,
             premises,
-            warnings: asked.warnings,
+            warnings,
             null: NULL.to_owned(),
         })
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use touchmark::attribution::{Mark, Way};
 use touchmark::keys::{Key, TenantName};
 use touchmark::profile::Profile;
@@ -13,6 +13,7 @@ use touchmark::watermark::{Vocabulary, Watermark};
 
 use crate::args::{Global, attribute::Run};
 use crate::assemble;
+use crate::commands::detect::tenants;
 
 /// A profile with its tokenizer and keys.
 pub struct Marked {
@@ -85,19 +86,6 @@ impl Marked {
 }
 
 fn of_tenants(key: &Key, file: &Path) -> anyhow::Result<Vec<(String, Key)>> {
-    let shown = file.display();
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
-    let mut named: Vec<(String, Key)> = Vec::new();
-    for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
-        let name: TenantName =
-            line.trim().parse().with_context(|| format!("{shown}, line {number}"))?;
-        if named.iter().any(|(known, _)| *known == name.to_string()) {
-            bail!("{shown}, line {number}: the tenant \"{name}\" was there before");
-        }
-        named.push((name.to_string(), key.tenant(&name)?));
-    }
-    if named.is_empty() {
-        bail!("{shown} names no tenant; one name a line is expected");
-    }
-    Ok(named)
+    let named = |name: &TenantName| anyhow::Ok((name.to_string(), key.tenant(name)?));
+    tenants(file)?.iter().map(named).collect()
 }

@@ -51,11 +51,11 @@ pub fn write(out: &mut impl Write, found: &Attribution) -> io::Result<()> {
             output::log10_p(account.log10_p_corrected)
         )?;
     }
-    writeln!(
-        out,
-        "  key      {} committed {}; the test takes it that this was before the suspect was made",
-        found.mark.key_id, found.mark.key_created
-    )?;
+    let made = found.suspect_made.as_ref().map_or_else(
+        || "the test takes it that this was before the suspect was made".to_owned(),
+        |made| format!("the suspect was made {made}, as you say"),
+    );
+    writeln!(out, "  key      {} committed {}; {made}", found.mark.key_id, found.mark.key_created)?;
     for reason in &judged.reasons {
         writeln!(out, "  why: {reason}")?;
     }

@@ -3,8 +3,8 @@
 use std::num::NonZero;
 
 use touchmark::attribution::{
-    Account, Attribution, Control, DecoyKind, Decoys, Drawing, Judged, Measured, Rule, Setting,
-    Statistic, Transcript, Verdict, Weighed,
+    Account, Attribution, Control, DecoyKind, Decoys, Drawing, Judged, Looks, Measured, Rule,
+    Setting, Statistic, Transcript, Verdict, Weighed,
 };
 use touchmark::stats::{Family, LogP};
 
@@ -28,6 +28,8 @@ pub struct Gathered {
     pub controls: Vec<(String, Transcript)>,
     /// After growing numbers of tokens.
     pub growth: Vec<(u64, Transcript)>,
+    /// What the look costs at which it ended; 1 where it was not free to end.
+    pub price: u64,
     pub counts: serde_json::Map<String, serde_json::Value>,
     /// Reasons why nothing can be said.
     pub premises: Vec<String>,
@@ -49,7 +51,7 @@ pub fn result(
         weighed.push((name, watermark, Measured::new(statistic, &own)?, own));
     }
     weighed.sort_by(|a, b| a.2.log10_p.total_cmp(&b.2.log10_p).then(b.2.z.total_cmp(&a.2.z)));
-    let family = Family::one().times("accounts", mark.keys.len() as u64);
+    let family = family(mark, gathered.price);
     let accounts = accounts(args, mark, &family, &weighed)?;
     let (name, watermark, primary, own) = weighed.swap_remove(0);
     output::detail(
@@ -76,11 +78,14 @@ pub fn result(
     if decoys.kind == DecoyKind::StandIns {
         warnings.push(STAND_INS.to_owned());
     }
-    let judged = rule.judge(&primary, &decoys, &controls, &family, gathered.premises)?;
+    let mut premises = gathered.premises;
+    premises.extend(later_key(args, mark));
+    let judged = rule.judge(&primary, &decoys, &controls, &family, premises)?;
     Ok(Attribution {
         schema: 1,
         setting: gathered.setting,
         suspect: gathered.suspect,
+        suspect_made: args.suspect_made.map(|date| date.to_string()),
         base: gathered.base,
         mark: mark.described(),
         accounts: judged_accounts(accounts, &judged),
@@ -94,6 +99,43 @@ pub fn result(
         counts: gathered.counts,
         warnings,
     })
+}
+
+/// Nobody can have been trained on marks of a key that did not exist.
+fn later_key(args: &Run, mark: &Marked) -> Option<String> {
+    let committed = mark.info.created.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let made = args.suspect_made.filter(|made| *made < committed)?;
+    Some(format!(
+        "the suspect was made on {made}, before the key was committed to on {committed}: what it shows has other reasons"
+    ))
+}
+
+/// What is tried: keys, and looks by what the last one costs.
+fn family(mark: &Marked, price: u64) -> Family {
+    let accounts = Family::one().times("accounts", mark.keys.len() as u64);
+    accounts.times("looks (the price j(j+1) of this one, the test being free to end at any)", price)
+}
+
+/// What the last look costs.
+pub fn price(args: &Run, looks: &Looks) -> u64 {
+    if args.stop_early { looks.price() } else { 1 }
+}
+
+/// Whether what there is shows training already, at the price of a look.
+pub fn shows(
+    args: &Run,
+    mark: &Marked,
+    transcript: &Transcript,
+    price: u64,
+) -> anyhow::Result<bool> {
+    let family = family(mark, price);
+    for (_, watermark) in &mark.keys {
+        let p = Weighed::new(transcript, watermark)?.p()?;
+        if family.correct(p).log10() <= args.fpr.log10() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn tokens_of(gathered: &Gathered) -> u64 {

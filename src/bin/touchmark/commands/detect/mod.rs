@@ -30,6 +30,7 @@ pub use reader::{Beside, Mark, Reader, Wanted};
 pub use resume::{Manifest, Part, all_parts};
 pub use sink::html;
 pub use sink::table_row;
+pub use targets::tenants;
 
 use extras::Extras;
 use finding::{Outcome, Wants};

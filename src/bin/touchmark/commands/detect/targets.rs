@@ -199,7 +199,7 @@ fn of_tenants(keys: &[NamedKey], tenants: &[TenantName]) -> anyhow::Result<Vec<N
 }
 
 /// Names of a file, one a line; empty lines do not count.
-fn tenants(file: &Path) -> anyhow::Result<Vec<TenantName>> {
+pub fn tenants(file: &Path) -> anyhow::Result<Vec<TenantName>> {
     let shown = file.display();
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
     let (mut names, mut known) = (Vec::new(), HashSet::new());

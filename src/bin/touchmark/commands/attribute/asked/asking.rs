@@ -38,25 +38,33 @@ struct Line {
     answer: Completion,
 }
 
-/// Asks until the budget of tokens or requests is used up or there are no more prompts. `hear` takes each question's text and its
-/// answer, and tells how many tokens there are so far.
+/// How far the answers have brought it.
+#[derive(Clone, Copy, Default)]
+pub struct Progress {
+    pub tokens: u64,
+    /// No more are wanted.
+    pub enough: bool,
+}
+
+/// Asks until there is enough, the budget of requests is used up or there are no more prompts. `hear` takes each question's text and
+/// its answer.
 pub fn ask(
     global: &Global,
     args: &Run,
     suspect: &str,
     prompts: &Path,
-    hear: &mut dyn FnMut(&str, &str) -> anyhow::Result<u64>,
+    hear: &mut dyn FnMut(&str, &Completion) -> anyhow::Result<Progress>,
 ) -> anyhow::Result<Asked> {
     let prompts = shuffled(read(prompts)?, args.seed);
     let mut kept = Kept::open(args.transcript.as_deref(), suspect)?;
     let mut seen = Seen::default();
-    let mut tokens = 0;
+    let mut progress = Progress::default();
     for line in &kept.lines {
         seen.note(&line.answer);
-        tokens = hear(&text(&line.request.prompt), &line.answer.text)?;
+        progress = hear(&text(&line.request.prompt), &line.answer)?;
     }
     let first = kept.lines.len();
-    if tokens < args.max_tokens && first < prompts.len() {
+    if !progress.enough && first < prompts.len() {
         let mut model = models::open(global, suspect, &args.asking, args.seed ^ first as u64)?;
         let about = model.about().context("the suspect cannot be reached")?;
         output::detail(global.verbose, &format!("Asking {} ({} facts)", model.name(), about.len()));
@@ -66,17 +74,15 @@ pub fn ask(
         let bar =
             output::progress(global.quiet || global.no_progress, Some(args.max_tokens), "tokens")?;
         for prompt in prompts.into_iter().skip(first) {
-            if tokens >= args.max_tokens
-                || args.max_requests.is_some_and(|most| seen.answers >= most)
-            {
+            if progress.enough || args.max_requests.is_some_and(|most| seen.answers >= most) {
                 break;
             }
-            let request = request(prompt, args.answer_tokens);
+            let request = request(prompt, args);
             match model.complete(&request) {
                 Ok(answer) => {
                     seen.note(&answer);
-                    tokens = hear(&text(&request.prompt), &answer.text)?;
-                    bar.set_position(tokens.min(args.max_tokens));
+                    progress = hear(&text(&request.prompt), &answer)?;
+                    bar.set_position(progress.tokens.min(args.max_tokens));
                     kept.push(Line { suspect: suspect.to_owned(), request, answer })?;
                 }
                 Err(error) => {
@@ -87,11 +93,18 @@ pub fn ask(
         }
         bar.finish_and_clear();
     }
-    seen.asked(tokens < args.max_tokens)
+    seen.asked(!progress.enough)
 }
 
-fn request(prompt: Prompt, max_tokens: u32) -> Request {
-    Request { prompt, max_tokens, temperature: 1.0, top_p: 1.0, seed: None, top_logprobs: None }
+fn request(prompt: Prompt, args: &Run) -> Request {
+    Request {
+        prompt,
+        max_tokens: args.answer_tokens,
+        temperature: 1.0,
+        top_p: 1.0,
+        seed: None,
+        top_logprobs: args.top_logprobs,
+    }
 }
 
 fn text(prompt: &Prompt) -> String {
