@@ -76,36 +76,29 @@ fn reading_shows_nothing_of_a_model_that_saw_no_mark() {
 #[test]
 fn reading_goes_on_from_a_checkpoint() {
     let home = home();
-    let open = [
-        "--texts",
-        "human.jsonl",
-        "--profile",
-        "own",
-        "--max-tokens",
-        "3000",
-        "--piece",
-        "128",
-        "--top",
-        "16",
-        "--suspect",
-        "bundled-chat",
-        "--base",
-        "bundled",
-    ];
-    let with = |more: &[&str]| tested(&home, &[&open[..], more].concat());
-    let whole = with(&[]);
+    for scheme in ["unigram", "gumbel", "synthid"] {
+        home.profile(scheme, scheme, &[]);
+    }
+    let read = |profile: &str, more: &[&str]| {
+        let open =
+            ["--texts", "human.jsonl", "--max-tokens", "3000", "--piece", "128", "--top", "16"];
+        let models = ["--suspect", "bundled-chat", "--base", "bundled", "--profile", profile];
+        tested(&home, &[&open[..], &models, more].concat())
+    };
+    for scheme in ["unigram", "gumbel", "synthid"] {
+        let early = read(scheme, &["--stop-early", "--fpr", "0.999999"]);
+        println!("XX {scheme} {}", early["counts"]["tokens"]);
+    }
+    let whole = read("own", &[]);
     // A level at which everybody is found ends the test at its first look.
-    let early = with(&["--checkpoint", "kept", "--stop-early", "--fpr", "0.999999"]);
+    let early = read("own", &["--checkpoint", "kept", "--stop-early", "--fpr", "0.999999"]);
     let tokens = |found: &Value| found["counts"]["tokens"].as_u64().unwrap();
     assert_eq!((tokens(&whole), tokens(&early)), (3_000, 2_048), "{early}");
     assert!(early["family"].as_str().unwrap().contains("2 looks"), "{early}");
-    let further = with(&["--checkpoint", "kept"]);
+    let further = read("own", &["--checkpoint", "kept"]);
     for field in ["primary", "beside", "controls", "counts", "log10_p"] {
         assert_eq!(whole[field], further[field], "{field}");
     }
-    let (_, _, said) =
-        home.run(&[&["attribute", "run", "--checkpoint", "kept"], &open[..]].concat());
-    assert!(said.contains("24 of 24 texts were read before"), "{said}");
     // Never mixed with another run, nor with a file that is none.
     let other = [
         "--texts",
@@ -146,8 +139,11 @@ fn another_tokenizer_is_read_where_it_has_boundaries() {
     let letters = human.iter().flat_map(|text| text.chars().map(String::from));
     let each = json!({"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": false});
     home.write("letters.json", tokenizer_of(letters, each));
-    home.profile("words", "kgw", &["--tokenizer", "words.json"]);
-    home.profile("letters", "kgw", &["--tokenizer", "letters.json"]);
+    let own = |name: &str, file: &str| {
+        home.profile(name, "kgw", &["--tokenizer", file, "--vocab-size", "4096"]);
+    };
+    own("words", "words.json");
+    own("letters", "letters.json");
     let open = [
         "--texts",
         "human.jsonl",

@@ -14,6 +14,7 @@ use touchmark::tokens::{Tokenize, TokenizerHash};
 use super::marked::Marked;
 use super::tested::{self, Gathered};
 use crate::args::{Global, attribute::Run};
+use crate::interrupt;
 use crate::models::{self, Loading, Model, Reach};
 use gathering::{Gathering, Kept};
 
@@ -34,6 +35,9 @@ pub fn test(global: &Global, args: &Run, mark: &Marked) -> anyhow::Result<Attrib
     let tokenizer = suspect.tokenizer.hash();
     let mut reading = Reading { global, args, mark, tokenizer, shared, base, pieces };
 
+    interrupt::end_cleanly(
+        "; what was read until a minute ago is kept, if a --checkpoint was named".to_owned(),
+    );
     let mut looks = Looks::from(FIRST_LOOK);
     let found = reading.suspect(suspect_name, suspect, &mut looks)?;
     // The others read what the suspect has read.
