@@ -7,6 +7,7 @@
 mod axis;
 mod escape;
 mod finding;
+mod frame;
 mod kept;
 mod page;
 mod plots;
