@@ -78,7 +78,7 @@ pub fn result(
     }
     let judged = rule.judge(&primary, &decoys, &controls, &family, gathered.premises)?;
     Ok(Attribution {
-        schema: 1,
+        schema: Attribution::SCHEMA,
         setting: gathered.setting,
         suspect: gathered.suspect,
         base: gathered.base,
