@@ -16,6 +16,18 @@ pub struct Attribute {
 pub enum AttributeAction {
     /// Test a suspect: by what it expects while reading texts, or by what it says
     Run(Box<Run>),
+    /// Make a page of results, for people who have to decide: one HTML file that needs nothing else
+    Report(Report),
+}
+
+#[derive(Args)]
+pub struct Report {
+    /// What `attribute run -o` wrote
+    #[arg(required = true, value_name = "RESULT.json")]
+    pub results: Vec<PathBuf>,
+    /// Write the page here instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Args, Clone)]

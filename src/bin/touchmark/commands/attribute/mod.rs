@@ -3,6 +3,7 @@
 mod asked;
 mod marked;
 mod read;
+mod report;
 mod show;
 mod tested;
 
@@ -17,6 +18,7 @@ use crate::whole_file::WholeFile;
 pub fn run(global: &Global, args: &Attribute) -> anyhow::Result<Exit> {
     match &args.action {
         AttributeAction::Run(args) => test(global, args),
+        AttributeAction::Report(args) => report::run(args),
     }
 }
 
