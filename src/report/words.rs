@@ -112,6 +112,7 @@ pub(super) fn q(log10_q: f64) -> String {
 pub(super) fn expected(number: f64) -> String {
     let up = |scale: f64| (number * scale - 1e-9).ceil().max(0.0) / scale;
     match number {
+        _ if number <= 0.0 => "0".to_owned(),
         _ if number >= 10.0 => count(up(1.0) as u64),
         _ if number >= 0.1 => format!("{:.1}", up(10.0)),
         _ if number >= 1e-6 => {
@@ -182,8 +183,8 @@ mod tests {
         assert_eq!(power_of_ten(-6.0), "10⁻⁶");
         assert_eq!(power_of_ten(-3.5), "10⁻³·⁵");
         assert_eq!(
-            [0.0073, 0.5, 73.4, 1e-6, 3.12e-4, 2e-9].map(expected),
-            ["0.008", "0.5", "74", "0.000001", "0.0004", "10⁻⁸"]
+            [0.0073, 0.5, 73.4, 1e-6, 3.12e-4, 2e-9, 0.0].map(expected),
+            ["0.008", "0.5", "74", "0.000001", "0.0004", "10⁻⁸", "0"]
         );
         assert_eq!([log10_p(-7.31), log10_p(0.0), log10_p(-0.004)], ["−7.3", "0", "−0.00"]);
     }

@@ -23,7 +23,7 @@ pub fn write_attributions(
     out.write_all(frame::opening(TITLE).as_bytes())?;
     out.write_all(head(results.len(), date).as_bytes())?;
     out.write_all(b"<main>\n")?;
-    if results.len() != 1 {
+    if results.len() > 1 {
         out.write_all(summary(results).as_bytes())?;
     }
     out.write_all(b"<section id=\"suspects\">\n<h2>What was found</h2>\n")?;
@@ -43,7 +43,7 @@ const OPEN: &str = include_str!("open.html");
 const CLOSED: &str = include_str!("closed.html");
 
 fn head(results: usize, date: &str) -> String {
-    let summary = if results == 1 { "" } else { "<a href=\"#summary\">Summary</a> " };
+    let summary = if results > 1 { "<a href=\"#summary\">Summary</a> " } else { "" };
     format!(
         "<header>\n<h1>{TITLE}</h1>\n<p>Was a model trained on text that carries our mark?</p>\n<p class=\"note\">Made by touchmark {} on {}. \
          It tells what the results say; who has key, suspect and texts can repeat the tests.</p>\n\
@@ -316,7 +316,6 @@ mod tests {
                 "id=\"s2\"",
             ],
         );
-        assert!(super::tests::page(&[]).contains("0 tests; none shows"));
     }
 
     #[test]
