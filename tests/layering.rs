@@ -55,7 +55,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "watermark",
         ],
     ),
-    ("report", &["detect", "stats"]),
+    ("report", &["attribution", "detect", "stats"]),
     ("manual", &[]),
 ];
 

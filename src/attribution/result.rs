@@ -243,6 +243,11 @@ pub struct Attribution {
     pub warnings: Vec<String>,
 }
 
+impl Attribution {
+    /// The version of this form that is written and read.
+    pub const SCHEMA: u32 = 1;
+}
+
 /// How the suspect was tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

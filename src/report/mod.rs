@@ -3,10 +3,14 @@
 //! [`Report`] takes what was found in documents, one after the other, and [`Report::write`] writes the page. Memory does not
 //! grow with the number of documents: those that speak most for a mark are kept, the others are counted. Equal input
 //! gives equal bytes.
+//!
+//! [`write_attributions`] makes such a page of tests whether models were trained on marked text.
 
+mod attribution;
 mod axis;
 mod escape;
 mod finding;
+mod frame;
 mod kept;
 mod page;
 mod plots;
@@ -17,6 +21,7 @@ mod words;
 
 use std::io::{self, Write};
 
+pub use attribution::write_attributions;
 pub use finding::Finding;
 pub use kept::{MOST_LISTED, MOST_SECTIONS, MOST_TOKENS};
 

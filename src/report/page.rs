@@ -3,9 +3,8 @@
 use std::fmt::Write as _;
 use std::io::Write;
 
-use sha2::{Digest, Sha256};
-
 use super::escape::Text;
+use super::frame::{self, Column};
 use super::kept::{Document, Kept, MOST_LISTED, MOST_SECTIONS};
 use super::tally::{MOST_POINTS, Mark, Names, Tally, VERDICTS};
 use super::{Finishing, Head, ReportError, plots, section, words};
@@ -19,19 +18,17 @@ pub(super) struct Page<'a> {
     pub kept: &'a Kept,
 }
 
-const STYLE: &str = include_str!("style.css");
-
 impl Page<'_> {
     /// Writes the page, section by section.
     pub fn write(&self, out: &mut impl Write) -> Result<(), ReportError> {
-        out.write_all(opening().as_bytes())?;
+        out.write_all(frame::opening("Watermark detection report").as_bytes())?;
         out.write_all(self.summary().as_bytes())?;
         out.write_all(self.examined().as_bytes())?;
         out.write_all(self.pictures()?.as_bytes())?;
         out.write_all(METHOD.as_bytes())?;
         self.list(out)?;
         self.documents(out)?;
-        out.write_all(b"</main>\n</body>\n</html>\n")?;
+        out.write_all(frame::CLOSING.as_bytes())?;
         Ok(())
     }
 
@@ -261,33 +258,6 @@ impl Page<'_> {
 const NAVIGATION: &str = "<nav aria-label=\"Contents\"><a href=\"#summary\">Summary</a> <a href=\"#examined\">What was examined</a> \
     <a href=\"#method\">What the numbers mean</a> <a href=\"#documents\">Documents</a> <a href=\"#details\">Document by document</a></nav>\n";
 
-/// All up to the body. Only the one style sheet may act: no script, no picture from elsewhere, no form.
-fn opening() -> String {
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
-         <meta name=\"referrer\" content=\"no-referrer\">\n<meta name=\"robots\" content=\"noindex\">\n<title>Watermark detection report</title>\n\
-         <style>{STYLE}</style>\n</head>\n<body>\n",
-        base64(&Sha256::digest(STYLE.as_bytes()))
-    )
-}
-
-/// As RFC 4648, section 4.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for three in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
-        let number = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for digit in 0..4 {
-            let six = (number >> (18 - 6 * digit) & 63) as usize;
-            out.push(if digit <= three.len() { char::from(DIGITS[six]) } else { '=' });
-        }
-    }
-    out
-}
-
 fn sources(sources: &Names<String>) -> String {
     const SHOWN: usize = 12;
     let named = sources
@@ -309,27 +279,31 @@ fn sources(sources: &Names<String>) -> String {
 }
 
 fn marks(marks: &Names<Mark>) -> String {
-    let mut html = String::from(
-        "<h3>Marks looked for</h3>\n<div class=\"wide\" role=\"region\" aria-label=\"Marks looked for\" tabindex=\"0\"><table>\n<thead><tr>\
-         <th scope=\"col\">Profile</th><th scope=\"col\">Scheme</th><th scope=\"col\">Randomness</th><th scope=\"col\">Key (public name)</th>\
-         <th scope=\"col\" class=\"n\">Detected in</th></tr></thead>\n<tbody>\n",
-    );
-    for (mark, found) in &marks.counts {
-        let _ = writeln!(
-            html,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td><code>{}</code></td><td class=\"n\">{}</td></tr>",
+    use Column::{Number, Words};
+
+    let columns = [
+        Words("Profile"),
+        Words("Scheme"),
+        Words("Randomness"),
+        Words("Key (public name)"),
+        Number("Detected in"),
+    ];
+    let rows = marks.counts.iter().map(|(mark, found)| {
+        format!(
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td><code>{}</code></td><td class=\"n\">{}</td></tr>\n",
             Text(&mark.profile),
             Text(&mark.scheme),
             Text(&mark.prf),
             Text(&mark.key_id),
             words::count(*found)
-        );
-    }
-    html.push_str("</tbody></table></div>\n");
-    if marks.more {
-        html.push_str("<p class=\"note\">There were more marks than are listed here.</p>\n");
-    }
-    html
+        )
+    });
+    let more = if marks.more {
+        "<p class=\"note\">There were more marks than are listed here.</p>\n"
+    } else {
+        ""
+    };
+    format!("<h3>Marks looked for</h3>\n{}{more}", frame::table("Marks looked for", &columns, rows))
 }
 
 /// A document's line in the table.
@@ -367,17 +341,3 @@ fn line(document: &Document, number: usize, finished: bool) -> String {
 }
 
 const METHOD: &str = include_str!("method.html");
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_is_that_of_the_standard() {
-        let pairs =
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
-        for (plain, coded) in pairs {
-            assert_eq!(base64(plain.as_bytes()), coded);
-        }
-    }
-}

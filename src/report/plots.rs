@@ -1,5 +1,7 @@
 //! The pictures. Their colours are those of the light page; the style sheet gives each another one in the dark.
 
+use std::ops::Range;
+
 use plotters::backend::SVGBackend;
 use plotters::chart::{ChartBuilder, ChartContext};
 use plotters::coord::cartesian::Cartesian2d;
@@ -16,20 +18,20 @@ use crate::detect::Verdict;
 /// The picture's own units: whole numbers of them are fine enough.
 const SIZE: (u32, u32) = (2_240, 1_560);
 const FONT: u32 = 74;
-const THIN: u32 = 4;
-const BOLD: u32 = 9;
+pub(super) const THIN: u32 = 4;
+pub(super) const BOLD: u32 = 9;
 
 const INK: RGBColor = RGBColor(0x1B, 0x1D, 0x21);
 const GRID: RGBColor = RGBColor(0xDD, 0xE0, 0xE5);
-const PLAIN: RGBColor = RGBColor(0x6B, 0x72, 0x80);
-const MARK: RGBColor = RGBColor(0x1D, 0x4F, 0x91);
-const LIMIT: RGBColor = RGBColor(0xA4, 0x26, 0x2C);
-const MODEL: RGBColor = RGBColor(0x7A, 0x4B, 0x00);
+pub(super) const PLAIN: RGBColor = RGBColor(0x6B, 0x72, 0x80);
+pub(super) const MARK: RGBColor = RGBColor(0x1D, 0x4F, 0x91);
+pub(super) const LIMIT: RGBColor = RGBColor(0xA4, 0x26, 0x2C);
+pub(super) const MODEL: RGBColor = RGBColor(0x7A, 0x4B, 0x00);
 
-type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
+pub(super) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
 
 /// Axes, what is within them, and the picture as an `svg` element that needs no name space.
-fn picture(
+pub(super) fn picture(
     (x, y): (Axis, Axis),
     (x_name, y_name): (&str, &str),
     label: &str,
@@ -68,11 +70,11 @@ fn picture(
     ))
 }
 
-fn line(points: Vec<(f64, f64)>, colour: RGBColor) -> PathElement<(f64, f64)> {
+pub(super) fn line(points: Vec<(f64, f64)>, colour: RGBColor) -> PathElement<(f64, f64)> {
     PathElement::new(points, ShapeStyle::from(&colour).stroke_width(BOLD))
 }
 
-fn words_at(
+pub(super) fn words_at(
     words: &'static str,
     at: (f64, f64),
     colour: &'static RGBColor,
@@ -85,9 +87,10 @@ fn words_at(
 /// Draws one element after the other.
 macro_rules! add {
     ($chart:expr, $element:expr) => {
-        $chart.plotting_area().draw(&$element).map_err(ReportError::picture)?
+        $chart.plotting_area().draw(&$element).map_err($crate::report::ReportError::picture)?
     };
 }
+pub(super) use add;
 
 /// Documents by p-value, with what unmarked text would give.
 pub(super) fn histogram(
@@ -250,16 +253,21 @@ fn cloud_axes(cloud: &Cloud, limit: Option<f64>) -> (Axis, Axis) {
     let top = f64::from(of(|cell| cell.1).max().unwrap_or(0) + 1) * height;
     let top = top.max(limit.map_or(0.0, |limit| stretched(1.3 * limit))) + height;
     let (from, to) = ((lowest - 0.1).max(-0.1), highest + 0.1);
+    (tokens_axis(from..to), Axis { ends: 0.0..top, ticks: evidence_ticks() }.thinned(0.06))
+}
+
+/// Numbers of tokens, placed by [`log_tokens`].
+pub(super) fn tokens_axis(ends: Range<f64>) -> Axis {
     let steps = (0..8).flat_map(|power| [1, 2, 5].map(|digit| digit * 10u64.pow(power)));
     let ticks = steps.map(|tokens| (log_tokens(tokens as usize), words::count(tokens)));
-    let x = Axis { ends: from..to, ticks: ticks.collect() }.thinned(0.14);
+    Axis { ends, ticks: ticks.collect() }.thinned(0.14)
+}
+
+/// p-values, placed by [`stretched`].
+pub(super) fn evidence_ticks() -> Vec<(f64, String)> {
     let steps =
         [0, 1, 2, 3, 4, 6, 8, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 1_000, 2_000];
     let larger = [5_000, 10_000, 20_000, 50_000, 100_000];
-    let ticks = steps
-        .into_iter()
-        .chain(larger)
-        .map(|at| (stretched(f64::from(at)), words::power_of_ten(-f64::from(at))));
-    let y = Axis { ends: 0.0..top, ticks: ticks.collect() }.thinned(0.06);
-    (x, y)
+    let steps = steps.into_iter().chain(larger);
+    steps.map(|at| (stretched(f64::from(at)), words::power_of_ten(-f64::from(at)))).collect()
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::escape::Text;
 use super::finding::Finding;
+use super::frame::{self, Column};
 use super::kept::Document;
 use super::{tokens, words};
 use crate::detect::{PayloadRow, Row, Segment, Verdict};
@@ -22,7 +23,7 @@ pub(super) fn section(document: &Document, number: usize) -> String {
          <p class=\"said {class}\"><span aria-hidden=\"true\">{sign}</span> <b>{said}</b></p>\n<p>{}</p>\n",
         sentence(best, *verdict)
     );
-    html.push_str(&warnings(&best.row));
+    html.push_str(&frame::boxed("To be kept in mind", &best.row.warnings));
     html.push_str(&text(best));
     html.push_str(&passages(&best.row));
     html.push_str(&best.row.payload.as_ref().map_or_else(String::new, payload));
@@ -80,17 +81,6 @@ fn more(row: &Row) -> String {
     })
 }
 
-fn warnings(row: &Row) -> String {
-    if row.warnings.is_empty() {
-        return String::new();
-    }
-    let items = row.warnings.iter().map(|warning| format!("<li>{}</li>", Text(warning)));
-    format!(
-        "<div class=\"warnings\"><b>To be kept in mind</b><ul>{}</ul></div>\n",
-        items.collect::<String>()
-    )
-}
-
 fn text(finding: &Finding) -> String {
     let Some(shown) = &finding.shown else { return String::new() };
     format!(
@@ -108,16 +98,13 @@ fn passages(row: &Row) -> String {
     if row.segments.is_empty() {
         return String::new();
     }
-    let mut html = String::from(
-        "<h4>Marked passages</h4>\n<div class=\"wide\" role=\"region\" aria-label=\"Marked passages\" tabindex=\"0\"><table>\n\
-         <thead><tr><th scope=\"col\">Passage</th><th scope=\"col\">Tokens</th><th scope=\"col\">Begins between</th>\
-         <th scope=\"col\">Ends between</th><th scope=\"col\">Bytes</th><th scope=\"col\">By chance</th>\
-         <th scope=\"col\" class=\"n\">log₁₀ p</th></tr></thead>\n<tbody>\n",
-    );
-    for (at, segment) in row.segments.iter().take(MOST_PASSAGES).enumerate() {
-        html.push_str(&passage(at + 1, segment));
-    }
-    html.push_str("</tbody></table></div>\n");
+    let columns = ["Passage", "Tokens", "Begins between", "Ends between", "Bytes", "By chance"];
+    let columns = columns.map(Column::Words).into_iter().chain([Column::Number("log₁₀ p")]);
+    let columns: Vec<Column> = columns.collect();
+    let rows = row.segments.iter().take(MOST_PASSAGES).enumerate();
+    let rows = rows.map(|(at, segment)| passage(at + 1, segment));
+    let mut html = String::from("<h4>Marked passages</h4>\n");
+    html.push_str(&frame::table("Marked passages", &columns, rows));
     let more = row.segments.len().saturating_sub(MOST_PASSAGES);
     if more > 0 {
         let words = words::many(more as u64, "passage", "passages");
@@ -234,15 +221,12 @@ fn facts(finding: &Finding) -> String {
         let note = "under the given prior and trained weights; no p-value";
         facts.push(("Probability of a mark, Bayesian detector", format!("{posterior:.4}, {note}")));
     }
-    let mut html = String::from("<h4>Facts</h4>\n<dl class=\"facts\">\n");
-    for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
-        let _ = writeln!(html, "<dt>{name}</dt><dd>{value}</dd>");
-    }
-    for (name, value) in finding.further() {
-        let _ = writeln!(html, "<dt><code>{}</code></dt><dd>{}</dd>", Text(&name), Text(&value));
-    }
-    html.push_str("</dl>\n");
-    html
+    let facts = facts.into_iter().filter(|(_, value)| !value.is_empty());
+    let facts = facts.map(|(name, value)| (name.to_owned(), value));
+    let further = finding.further().into_iter();
+    let further = further
+        .map(|(name, value)| (format!("<code>{}</code>", Text(&name)), Text(&value).to_string()));
+    format!("<h4>Facts</h4>\n{}", frame::facts(facts.chain(further)))
 }
 
 /// Other marks that were looked for in the document.
@@ -250,24 +234,23 @@ fn others_table(others: &[Finding], left_out: usize) -> String {
     if others.is_empty() {
         return String::new();
     }
-    let mut html = String::from(
-        "<h4>Other marks looked for</h4>\n<div class=\"wide\" role=\"region\" aria-label=\"Other marks\" tabindex=\"0\"><table>\n<thead><tr>\
-         <th scope=\"col\">Profile</th><th scope=\"col\">Key</th><th scope=\"col\">Verdict</th><th scope=\"col\">By chance</th>\
-         <th scope=\"col\" class=\"n\">log₁₀ p</th></tr></thead>\n<tbody>\n",
-    );
-    for finding in others {
+    use Column::{Number, Words};
+
+    let columns =
+        [Words("Profile"), Words("Key"), Words("Verdict"), Words("By chance"), Number("log₁₀ p")];
+    let rows = others.iter().map(|finding| {
         let (sign, said) = words::verdict(finding.verdict());
-        let _ = writeln!(
-            html,
+        format!(
             "<tr><td>{}</td><td><code>{}</code></td><td><span aria-hidden=\"true\">{sign}</span> {said}</td><td>{}</td>\
-             <td class=\"n\">{}</td></tr>",
+             <td class=\"n\">{}</td></tr>\n",
             Text(&finding.row.profile),
             Text(&finding.row.key_id),
             words::odds(finding.row.log10_p_corrected),
             words::log10_p(finding.row.log10_p_corrected)
-        );
-    }
-    html.push_str("</tbody></table></div>\n");
+        )
+    });
+    let mut html = String::from("<h4>Other marks looked for</h4>\n");
+    html.push_str(&frame::table("Other marks", &columns, rows));
     if left_out > 0 {
         let words = words::many(left_out as u64, "mark", "marks");
         let _ = writeln!(

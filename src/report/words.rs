@@ -61,6 +61,23 @@ pub(super) fn odds(log10_p: f64) -> String {
     format!("at most 1 in {one_in}")
 }
 
+/// The same of tries: "at most once in 3,000 tries".
+pub(super) fn tries(log10_p: f64) -> String {
+    let odds = odds(log10_p);
+    match odds.strip_prefix("at most 1 in ") {
+        Some(number) => format!("at most once in {number} tries"),
+        None if log10_p > -1e-9 => "every time (no evidence)".to_owned(),
+        None => odds.replace(" in 10", " times in 10"),
+    }
+}
+
+/// A number with a minus sign and so many decimals; very large ones by their first digits.
+pub(super) fn number(value: f64, decimals: usize) -> String {
+    let digits =
+        if value.abs() < 1e6 { format!("{value:.decimals$}") } else { format!("{value:.2e}") };
+    digits.replace('-', "−")
+}
+
 /// A power of ten: "10⁻³", "1".
 pub(super) fn power_of_ten(exponent: f64) -> String {
     if exponent == 0.0 {
@@ -70,10 +87,16 @@ pub(super) fn power_of_ten(exponent: f64) -> String {
     format!("10{}", raised(digits.strip_suffix(".0").unwrap_or(&digits)))
 }
 
+/// What stands for the logarithm of 0 in results.
+const LEAST_LOG10: f64 = -1e15;
+
 /// log₁₀ p, with a minus sign.
 pub(super) fn log10_p(value: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();
+    }
+    if value <= LEAST_LOG10 {
+        return format!("−{} or less", power_of_ten(LEAST_LOG10.abs().log10()));
     }
     let digits = if value > -0.05 { format!("{value:.2}") } else { format!("{value:.1}") };
     digits.replace('-', "−")
@@ -89,6 +112,7 @@ pub(super) fn q(log10_q: f64) -> String {
 pub(super) fn expected(number: f64) -> String {
     let up = |scale: f64| (number * scale - 1e-9).ceil().max(0.0) / scale;
     match number {
+        _ if number <= 0.0 => "0".to_owned(),
         _ if number >= 10.0 => count(up(1.0) as u64),
         _ if number >= 0.1 => format!("{:.1}", up(10.0)),
         _ if number >= 1e-6 => {
@@ -136,13 +160,31 @@ mod tests {
     }
 
     #[test]
+    fn tries_are_counted_as_odds_are() {
+        for (log10_p, words) in [
+            (0.0, "every time (no evidence)"),
+            (1.0, "every time (no evidence)"),
+            (-0.01, "more than 9 times in 10"),
+            (-0.5, "at most 4 times in 10"),
+            (-7.56, "at most once in 30 million tries"),
+            (-112.8, "at most once in 10¹¹² tries"),
+        ] {
+            assert_eq!(tries(log10_p), words, "{log10_p}");
+        }
+        assert!(tries(-1e15).starts_with("at most once in 10¹⁰⁰⁰"));
+    }
+
+    #[test]
     fn numbers_are_legible() {
+        assert_eq!([number(-1.25, 1), number(0.01565, 4)], ["−1.2", "0.0157"]);
+        assert_eq!([number(1e6, 1), number(-1e300, 4)], ["1.00e6", "−1.00e300"]);
+        assert_eq!(log10_p(-1e15), "−10¹⁵ or less");
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(power_of_ten(-6.0), "10⁻⁶");
         assert_eq!(power_of_ten(-3.5), "10⁻³·⁵");
         assert_eq!(
-            [0.0073, 0.5, 73.4, 1e-6, 3.12e-4, 2e-9].map(expected),
-            ["0.008", "0.5", "74", "0.000001", "0.0004", "10⁻⁸"]
+            [0.0073, 0.5, 73.4, 1e-6, 3.12e-4, 2e-9, 0.0].map(expected),
+            ["0.008", "0.5", "74", "0.000001", "0.0004", "10⁻⁸", "0"]
         );
         assert_eq!([log10_p(-7.31), log10_p(0.0), log10_p(-0.004)], ["−7.3", "0", "−0.00"]);
     }

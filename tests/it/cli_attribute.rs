@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::cli::Home;
 use super::cli_calibrate::{jsonl, marked, paragraphs};
+use super::report::stands_alone;
 
 fn tested(home: &Home, arguments: &[&str]) -> Value {
     let (code, out, err) = home.run(&[&["attribute", "run", "--json"], arguments].concat());
@@ -519,6 +520,72 @@ fn endpoints_that_misbehave_are_never_shown() {
     assert_eq!(found["verdict"], "inconclusive", "{found}");
     let closed = endpoint(|_| (401, json!({"error": {"message": "who are you"}})));
     refused(&home, &[&asked[..], &[&closed]].concat(), &["no answer", "401"]);
+}
+
+const HOSTILE: &str = "</title></style><img src=x onerror='a()'>\"&\u{202e}";
+
+/// A page of what the program wrote, and of the same with hostile text wherever foreign text goes.
+#[test]
+fn results_become_a_page_that_needs_nothing_else() {
+    let home = home();
+    let mut found =
+        tested(&home, &["--outputs", "human.jsonl", "--profile", "own", "-o", "found.json"]);
+    for field in ["suspect", "base", "family", "null"] {
+        found[field] = HOSTILE.into();
+    }
+    for field in ["profile", "scheme", "prf", "key_id", "key_created"] {
+        found["mark"][field] = HOSTILE.into();
+    }
+    let mut control = found["primary"].clone();
+    control["name"] = HOSTILE.into();
+    found["controls"] = json!([control]);
+    found["counts"] = json!({HOSTILE: HOSTILE});
+    found["reasons"] = json!([HOSTILE]);
+    found["warnings"] = json!([HOSTILE]);
+    found["accounts"] = json!([{
+        "name": HOSTILE, "log10_p": -9.0, "log10_p_corrected": -8.0, "z": 6.0, "verdict": "inconclusive"
+    }]);
+    found["verdict"] = "inconclusive".into();
+    home.write("hostile.json", found.to_string());
+    let run = |arguments: &[&str]| {
+        let mut command = home.command(&[&["attribute", "report"], arguments].concat());
+        let output = command.env("SOURCE_DATE_EPOCH", "1000000000").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+
+    let one = run(&["found.json"]);
+    stands_alone(&one);
+    assert!(one.contains("on 9 September 2001 (UTC)") && one.contains("NOT SHOWN is no proof"));
+    assert!(one.contains("What gave") || one.contains("what gave"), "{one}");
+    assert_eq!(one.matches("<svg").count(), 2);
+    assert_eq!(run(&["found.json", "-o", "page.html"]), "");
+    assert_eq!(std::fs::read_to_string(home.path("page.html")).unwrap(), one);
+
+    let both = run(&["found.json", "hostile.json"]);
+    stands_alone(&both);
+    assert!(both.contains("2 tests; none shows training") && both.contains("href=\"#s2\""));
+    assert!(!both.contains("<img") && !both.contains("a()'>") && !both.contains('\u{202e}'));
+    assert!(both.matches("&lt;/title&gt;").count() >= 16, "{both}");
+}
+
+#[test]
+fn what_is_no_result_makes_no_page() {
+    let home = Home::new();
+    let report = |more: &[&str], parts: &[&str]| {
+        home.refused(&[&["attribute", "report", "-o", "page.html"], more].concat(), parts)
+    };
+    home.write("rows.jsonl", "{\"id\": \"a\"}\n{\"id\": \"b\"}\n");
+    home.write("newer.json", "{\"schema\": 2}");
+    home.write("half.json", "{\"schema\": 1, \"setting\": \"open\"");
+    home.write("page.html", "as it was");
+    report(&[], &["RESULT.json"]);
+    report(&["missing.json"], &["cannot read missing.json"]);
+    report(&["rows.jsonl"], &["rows.jsonl is no result of `touchmark attribute run -o`", "schema"]);
+    report(&["newer.json"], &["newer.json has schema 2", "knows schema 1"]);
+    report(&["half.json"], &["half.json is no result", "EOF"]);
+    report(&["page.html"], &["page.html would be written over"]);
+    assert_eq!(std::fs::read_to_string(home.path("page.html")).unwrap(), "as it was");
 }
 
 #[test]

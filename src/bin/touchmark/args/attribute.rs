@@ -20,6 +20,8 @@ pub enum AttributeAction {
     Run(Box<Run>),
     /// How many tokens must be read or said to show training, and what they cost
     Plan(Plan),
+    /// Make a page of results, for people who have to decide: one HTML file that needs nothing else
+    Report(Report),
 }
 
 #[derive(Args)]
@@ -60,6 +62,16 @@ impl Plan {
     pub fn setting(&self) -> Setting {
         if self.closed { Setting::Closed } else { Setting::Open }
     }
+}
+
+#[derive(Args)]
+pub struct Report {
+    /// What `attribute run -o` wrote
+    #[arg(required = true, value_name = "RESULT.json")]
+    pub results: Vec<PathBuf>,
+    /// Write the page here instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Args, Clone)]

@@ -4,6 +4,7 @@ mod asked;
 mod marked;
 mod plan;
 mod read;
+mod report;
 mod show;
 mod tested;
 
@@ -19,6 +20,7 @@ pub fn run(global: &Global, args: &Attribute) -> anyhow::Result<Exit> {
     match &args.action {
         AttributeAction::Run(args) => test(global, args),
         AttributeAction::Plan(args) => plan::run(global, args),
+        AttributeAction::Report(args) => report::run(args),
     }
 }
 

@@ -82,7 +82,7 @@ pub fn result(
     premises.extend(later_key(args, mark));
     let judged = rule.judge(&primary, &decoys, &controls, &family, premises)?;
     Ok(Attribution {
-        schema: 1,
+        schema: Attribution::SCHEMA,
         setting: gathered.setting,
         suspect: gathered.suspect,
         suspect_made: args.suspect_made.map(|date| date.to_string()),
