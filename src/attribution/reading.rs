@@ -76,8 +76,8 @@ pub struct Read {
 }
 
 impl<'a> Readers<'a> {
-    /// Positions whose probabilities are held at once.
-    const CHUNK: usize = 64;
+    /// Most probabilities of each model that are held at once.
+    const HELD: usize = 1 << 24;
 
     /// A suspect and, where it is known, the model that it was trained from. `begin` are ids that every text begins with.
     ///
@@ -131,8 +131,10 @@ impl<'a> Readers<'a> {
         let (begin, shared) = (self.begin.len(), self.shared);
         let mut pair = Pair::open(self)?;
         let (mut suspect, mut base) = (Rows::default(), Rows::default());
-        for start in (0..whole.len()).step_by(Self::CHUNK) {
-            let end = whole.len().min(start + Self::CHUNK);
+        // The whole of a text in one step where that fits.
+        let rows = (Self::HELD / pair.readers.suspect.vocab_size().max(1)).clamp(16, 512);
+        for start in (0..whole.len()).step_by(rows) {
+            let end = whole.len().min(start + rows);
             pair.step(&whole[start..end], &mut suspect, &mut base)?;
             for at in start.max(begin.saturating_sub(1))..end {
                 // The context is all up to and with this id.

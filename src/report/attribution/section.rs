@@ -118,8 +118,9 @@ fn unsaid(found: &Attribution) -> String {
     };
     format!(
         "<h4>What this does not say</h4>\n<ul>{specific}<li>Anything at all, unless the key was committed to before the suspect was made. \
-         The key was committed to at <b>{}</b>; when the suspect was made must be known from elsewhere.</li></ul>\n",
-        Text(&found.mark.key_created)
+         The key was committed to at <b>{}</b>; {}.</li></ul>\n",
+        Text(&found.mark.key_created),
+        suspect_made(found)
     )
 }
 
@@ -206,9 +207,20 @@ fn facts(found: &Attribution) -> String {
         ),
         ("Key (public name)", format!("<code>{}</code>", Text(&mark.key_id))),
         ("Key committed to at", plain(&mark.key_created)),
+        ("Suspect made", suspect_made(found)),
     ];
     let facts = facts.map(|(name, value)| (name.to_owned(), value));
     format!("<h4>Facts</h4>\n{}", frame::facts(facts))
+}
+
+/// As far as it was said.
+fn suspect_made(found: &Attribution) -> String {
+    found.suspect_made.as_deref().map_or_else(
+        || "when the suspect was made must be known from elsewhere".to_owned(),
+        |made| {
+            format!("the suspect was made on <b>{}</b>, as whoever made the test says", Text(made))
+        },
+    )
 }
 
 fn p_words(found: &Attribution) -> String {
