@@ -1,5 +1,7 @@
 //! Stopping when there is enough.
 
+use serde::{Deserialize, Serialize};
+
 /// Looks at growing evidence, each of which is paid for.
 ///
 /// Look j = 1, 2, … at a p-value p_j costs the factor j(j+1). Since Σ 1/(j(j+1)) = 1,
@@ -20,7 +22,7 @@
 /// assert!(!looks.is_due(1_999) && looks.is_due(2_000));
 /// assert_eq!(looks.pass(), 6);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Looks {
     next: u64,
     passed: u64,
@@ -35,6 +37,11 @@ impl Looks {
     /// Whether so many tokens call for the next look.
     pub fn is_due(&self, tokens: u64) -> bool {
         tokens >= self.next
+    }
+
+    /// Whether any was taken.
+    pub fn any(&self) -> bool {
+        self.passed > 0
     }
 
     /// What the next look costs.

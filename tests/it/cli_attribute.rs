@@ -73,48 +73,36 @@ fn reading_shows_nothing_of_a_model_that_saw_no_mark() {
     assert!(reasons(&same).contains("exactly what the base does"), "{same}");
 }
 
-/// A test that was ended goes on from what it had read, and one that may stop early pays for its looks.
+/// A reading goes on from what was read before.
 #[test]
 fn reading_goes_on_from_a_checkpoint() {
     let home = home();
-    for scheme in ["unigram", "gumbel", "synthid"] {
-        home.profile(scheme, scheme, &[]);
-    }
-    let read = |profile: &str, more: &[&str]| {
-        let open =
-            ["--texts", "human.jsonl", "--max-tokens", "3000", "--piece", "128", "--top", "16"];
-        let models = ["--suspect", "bundled-chat", "--base", "bundled", "--profile", profile];
-        tested(&home, &[&open[..], &models, more].concat())
+    let open =
+        ["attribute", "run", "--json", "--texts", "human.jsonl", "--profile", "own", "--top", "16"];
+    let models = ["--suspect", "bundled-chat", "--base", "bundled"];
+    let read = |more: &[&str]| home.run(&[&open[..], &models, &["--piece", "128"], more].concat());
+    let result = |(code, out, err): (i32, String, String)| -> Value {
+        assert_eq!(code, 0, "{err}");
+        serde_json::from_str(&out).unwrap()
     };
-    for scheme in ["unigram", "gumbel", "synthid"] {
-        let early = read(scheme, &["--stop-early", "--fpr", "0.999999"]);
-        println!("XX {scheme} {}", early["counts"]["tokens"]);
-    }
-    let whole = read("own", &[]);
-    // A level at which everybody is found ends the test at its first look.
-    let early = read("own", &["--checkpoint", "kept", "--stop-early", "--fpr", "0.999999"]);
-    let tokens = |found: &Value| found["counts"]["tokens"].as_u64().unwrap();
-    assert_eq!((tokens(&whole), tokens(&early)), (3_000, 2_048), "{early}");
-    assert!(early["family"].as_str().unwrap().contains("2 looks"), "{early}");
-    let further = read("own", &["--checkpoint", "kept"]);
+    let whole = result(read(&["--max-tokens", "1500"]));
+    // The first six pieces.
+    let part = result(read(&["--max-tokens", "768", "--checkpoint", "kept"]));
+    assert_eq!(part["counts"]["texts"], 6, "{part}");
+    let further = read(&["--max-tokens", "1500", "--checkpoint", "kept"]);
+    assert!(further.2.contains("6 of 12 texts were read before"), "{}", further.2);
+    let further = result(further);
     for field in ["primary", "beside", "controls", "counts", "log10_p"] {
         assert_eq!(whole[field], further[field], "{field}");
     }
     // Never mixed with another run, nor with a file that is none.
-    let other = [
-        "--texts",
-        "human.jsonl",
-        "--profile",
-        "own",
-        "--max-tokens",
-        "500",
-        "--checkpoint",
-        "kept",
-    ];
-    let other = [&other[..], &["--suspect", "bundled-chat", "--base", "bundled"]].concat();
-    refused(&home, &other, &["is of another run"]);
+    let refused = |more: &[&str], parts: &[&str]| {
+        let (code, _, err) = read(more);
+        assert!(code == 2 && parts.iter().all(|part| err.contains(part)), "{err}");
+    };
+    refused(&["--max-tokens", "300", "--checkpoint", "kept"], &["is of another run"]);
     std::fs::write(home.path("kept/suspect.cbor"), "x").unwrap();
-    refused(&home, &other, &["suspect.cbor", "no checkpoint"]);
+    refused(&["--max-tokens", "1500", "--checkpoint", "kept"], &["suspect.cbor", "no checkpoint"]);
 }
 
 /// A tokenizer of these parts of a text, which `split` cuts.
@@ -315,6 +303,11 @@ fn answers_made_elsewhere_are_weighed() {
     assert_eq!(without["verdict"], "not_shown", "{without}");
     assert!(without["counts"]["quoted"].as_u64().unwrap() > 800, "{without}");
 
+    // Who may stop early pays for it, and stops.
+    let early = closed(&["--outputs", "own.jsonl", "--stop-early"]);
+    assert_eq!(early["verdict"], "shown", "{early}");
+    assert!(early["family"].as_str().unwrap().contains("2 looks"), "{early}");
+    assert!(early["counts"]["tokens"].as_u64() < all["counts"]["tokens"].as_u64(), "{early}");
     // Controls that carry the mark, and keys that came later, leave nothing to be said.
     let own = ["--outputs", "own.jsonl"];
     let clean = closed(

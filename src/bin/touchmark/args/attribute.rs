@@ -151,7 +151,7 @@ pub struct Run {
     /// Keep answers in this file; a run that was broken off goes on from it
     #[arg(long, value_name = "FILE", requires = "prompts")]
     pub transcript: Option<PathBuf>,
-    /// Keep what was read in this folder; a run that was broken off goes on from it
+    /// Keep what was read in this folder; a run that was broken off, or is to read more tokens, goes on from it
     #[arg(long, value_name = "DIR", requires = "texts")]
     pub checkpoint: Option<PathBuf>,
     /// Look at the evidence whenever it has doubled, and end as soon as it shows training; look j costs the factor j(j+1)

@@ -129,7 +129,7 @@ struct Listening<'a> {
 }
 
 impl<'a> Listening<'a> {
-    /// Tokens at which growth is noted first, and at which a test that may stop early looks first.
+    /// Tokens at which growth is noted first.
     const FIRST: u64 = 2_048;
 
     fn new(args: &'a Run, mark: &'a Marked) -> anyhow::Result<Self> {
@@ -147,7 +147,7 @@ impl<'a> Listening<'a> {
             parts: Vec::new(),
             growth: Vec::new(),
             next: Self::FIRST,
-            looks: Looks::from(Self::FIRST),
+            looks: Looks::from(tested::FIRST_LOOK),
         })
     }
 
@@ -196,14 +196,9 @@ impl<'a> Listening<'a> {
         if self.heard() >= self.args.max_tokens {
             return Ok(true);
         }
-        if !self.args.stop_early || !self.looks.is_due(self.heard()) {
-            return Ok(false);
-        }
-        let price = self.looks.price();
-        let shown = tested::shows(self.args, self.mark, &self.transcript(), price)?;
-        if !shown {
-            self.looks.pass();
-        }
+        let (mut looks, tokens) = (self.looks, self.heard());
+        let shown = tested::look(self.args, self.mark, &mut looks, tokens, || self.transcript())?;
+        self.looks = looks;
         Ok(shown)
     }
 

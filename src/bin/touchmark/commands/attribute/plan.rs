@@ -5,8 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
-use touchmark::attribution::{Attribution, Pilot, SHARE_EXPONENTS, Setting};
+use touchmark::attribution::{Pilot, SHARE_EXPONENTS, Setting};
 
+use super::report;
 use crate::args::{Global, attribute::Plan};
 use crate::output::{self, Exit};
 
@@ -90,10 +91,7 @@ fn pilot(args: &Plan) -> anyhow::Result<Measured> {
 
 fn own(args: &Plan, path: &Path, share: f64) -> anyhow::Result<Measured> {
     check("--pilot-share", share)?;
-    let shown = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
-    let found: Attribution = serde_json::from_str(&text)
-        .with_context(|| format!("{shown} is no result of `attribute run -o`"))?;
+    let (shown, found) = (path.display(), report::read(path)?);
     if found.setting != args.setting() {
         bail!("{shown} is a test of the other setting (--closed or not) than is planned");
     }

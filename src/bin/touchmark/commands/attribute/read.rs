@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use touchmark::attribution::{
-    Attribution, Gatherer, Looks, Readers, Setting, Shared, Statistic, Text, Transcript,
+    Attribution, Gatherer, Readers, Setting, Shared, Statistic, Text, Transcript,
 };
 use touchmark::tokens::{Tokenize, TokenizerHash};
 
@@ -22,8 +22,6 @@ const NULL: &str = "the suspect and the texts are independent of the key; the p-
                     that was fixed before either";
 const NULL_MARKED: &str = "the suspect is independent of the key, and expects nothing because the texts, which are marked, show it; the \
                            controls are to tell whether that holds";
-/// Tokens at the first look of a test that may stop early.
-const FIRST_LOOK: u64 = 2_048;
 
 pub fn test(global: &Global, args: &Run, mark: &Marked) -> anyhow::Result<Attribution> {
     let suspect_name = args.suspect.as_deref().context("internal fault: no suspect")?;
@@ -38,8 +36,7 @@ pub fn test(global: &Global, args: &Run, mark: &Marked) -> anyhow::Result<Attrib
     interrupt::end_cleanly(
         "; what was read until a minute ago is kept, if a --checkpoint was named".to_owned(),
     );
-    let mut looks = Looks::from(FIRST_LOOK);
-    let found = reading.suspect(suspect_name, suspect, &mut looks)?;
+    let found = reading.suspect(suspect_name, suspect)?;
     // The others read what the suspect has read.
     reading.pieces.truncate(found.read.texts as usize);
     let alike = reading.others(&args.alike, "like")?;
@@ -68,7 +65,7 @@ pub fn test(global: &Global, args: &Run, mark: &Marked) -> anyhow::Result<Attrib
         growth: if args.alike.is_empty() { found.growth } else { Vec::new() },
         premises: premises(args, &primary, marked_p),
         primary,
-        price: tested::price(args, &looks),
+        price: tested::price(args, &found.looks),
         warnings: warnings(args, &reading.pieces),
         counts,
         null: if args.marked { NULL_MARKED } else { NULL }.to_owned(),
@@ -90,23 +87,11 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn suspect(
-        &mut self,
-        name: &str,
-        model: Model,
-        looks: &mut Looks,
-    ) -> anyhow::Result<Gathering> {
+    fn suspect(&mut self, name: &str, model: Model) -> anyhow::Result<Gathering> {
         let (args, mark) = (self.args, self.mark);
-        let mut enough = |so_far: &Gathering| {
-            if !args.stop_early || !looks.is_due(so_far.tokens) {
-                return Ok(false);
-            }
-            let price = looks.price();
-            let shown = tested::shows(args, mark, &so_far.soft.so_far(), price)?;
-            if !shown {
-                looks.pass();
-            }
-            Ok(shown)
+        let mut enough = |so_far: &mut Gathering| {
+            let soft = &so_far.soft;
+            tested::look(args, mark, &mut so_far.looks, so_far.tokens, || soft.so_far())
         };
         let gathering = self.gathering(Path::new(name)).beside();
         self.read(gathering, model, "suspect", &mut enough)
@@ -128,7 +113,7 @@ impl Reading<'_> {
 
     fn gathering(&self, path: &Path) -> Gathering {
         let names: Vec<&Path> = std::iter::once(path).chain(self.args.base.as_deref()).collect();
-        Gathering::new(self.args, self.mark, &names, &self.pieces)
+        Gathering::new(self.args, self.mark, &names)
     }
 
     fn read(
@@ -136,7 +121,7 @@ impl Reading<'_> {
         gathering: Gathering,
         mut model: Model,
         name: &str,
-        enough: &mut dyn FnMut(&Gathering) -> anyhow::Result<bool>,
+        enough: &mut dyn FnMut(&mut Gathering) -> anyhow::Result<bool>,
     ) -> anyhow::Result<Gathering> {
         self.same_tokenizer(&model)?;
         let base = self.base.as_mut().map(|base| base.lm.as_mut() as _);

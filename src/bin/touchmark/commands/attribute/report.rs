@@ -43,7 +43,8 @@ struct Version {
     schema: u32,
 }
 
-fn read(path: &Path) -> anyhow::Result<Attribution> {
+/// A result, of the one form that is known.
+pub fn read(path: &Path) -> anyhow::Result<Attribution> {
     let shown = path.display();
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {shown}"))?;
     let no_result = || format!("{shown} is no result of `touchmark attribute run -o`");

@@ -16,6 +16,9 @@ use crate::output;
 const STAND_INS: &str = "decoys are lists and numbers of the mark's law drawn from ChaCha12: other keys through the mark's own function \
                          would have taken more than two minutes";
 
+/// Tokens at the first look of a test that may stop early.
+pub const FIRST_LOOK: u64 = 2_048;
+
 /// What was gathered without the key.
 pub struct Gathered {
     pub setting: Setting,
@@ -116,25 +119,30 @@ fn family(mark: &Marked, price: u64) -> Family {
     accounts.times("looks (the price j(j+1) of this one, the test being free to end at any)", price)
 }
 
-/// What the last look costs.
+/// What the last look costs: also where others were taken before the test was to go on to its end.
 pub fn price(args: &Run, looks: &Looks) -> u64 {
-    if args.stop_early { looks.price() } else { 1 }
+    if args.stop_early || looks.any() { looks.price() } else { 1 }
 }
 
-/// Whether what there is shows training already, at the price of a look.
-pub fn shows(
+/// Takes a look, if one is due after so many tokens: whether what there is shows training at its price.
+pub fn look(
     args: &Run,
     mark: &Marked,
-    transcript: &Transcript,
-    price: u64,
+    looks: &mut Looks,
+    tokens: u64,
+    transcript: impl FnOnce() -> Transcript,
 ) -> anyhow::Result<bool> {
-    let family = family(mark, price);
+    if !args.stop_early || !looks.is_due(tokens) {
+        return Ok(false);
+    }
+    let (family, transcript) = (family(mark, looks.price()), transcript());
     for (_, watermark) in &mark.keys {
-        let p = Weighed::new(transcript, watermark)?.p()?;
+        let p = Weighed::new(&transcript, watermark)?.p()?;
         if family.correct(p).log10() <= args.fpr.log10() {
             return Ok(true);
         }
     }
+    looks.pass();
     Ok(false)
 }
 

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
-use touchmark::attribution::{Chosen, Expected, Gatherer, Read, Readers, Text, Transcript};
+use touchmark::attribution::{Chosen, Expected, Gatherer, Looks, Read, Readers, Text, Transcript};
 
 use super::super::marked::Marked;
+use super::super::tested;
 use crate::args::{Global, attribute::Run};
 use crate::output;
 use crate::whole_file::WholeFile;
@@ -17,13 +18,16 @@ use crate::whole_file::WholeFile;
 /// What is gathered of one model.
 #[derive(Serialize, Deserialize)]
 pub struct Gathering {
-    /// What it is of: models, texts and numbers.
+    /// Models and numbers.
     of: String,
-    /// Pieces that were read.
+    /// Pieces that were read, and what they were.
     done: usize,
+    texts: String,
     reach: usize,
     pub read: Read,
     pub tokens: u64,
+    /// Those that were taken on the way.
+    pub looks: Looks,
     pub soft: Gatherer,
     /// Of the suspect alone.
     pub beside: Option<Beside>,
@@ -44,19 +48,17 @@ pub struct Beside {
 
 impl Gathering {
     /// Nothing yet. `others` are the names of the models that take part.
-    pub fn new(args: &Run, mark: &Marked, others: &[&Path], pieces: &[Text]) -> Self {
+    pub fn new(args: &Run, mark: &Marked, others: &[&Path]) -> Self {
         let usual = if mark.first().seeds_by_context() { 1024 } else { 64 };
         let (reach, top) = (mark.reach, args.top.map_or(usual, |top| top as usize));
-        let mut texts = blake3::Hasher::new();
-        for id in pieces.iter().flat_map(Text::models_ids) {
-            texts.update(&id.to_le_bytes());
-        }
         Self {
-            of: format!("{others:?}, h {reach}, top {top}, texts {}", texts.finalize().to_hex()),
+            of: format!("{others:?}, h {reach}, top {top}"),
             done: 0,
+            texts: String::new(),
             reach,
             read: Read::default(),
             tokens: 0,
+            looks: Looks::from(tested::FIRST_LOOK),
             soft: Gatherer::new(reach, top),
             beside: None,
             growth: Vec::new(),
@@ -78,9 +80,9 @@ impl Gathering {
         mut readers: Readers<'_>,
         pieces: &[Text],
         kept: &Kept,
-        enough: &mut dyn FnMut(&Self) -> anyhow::Result<bool>,
+        enough: &mut dyn FnMut(&mut Self) -> anyhow::Result<bool>,
     ) -> anyhow::Result<Self> {
-        if let Some(before) = kept.load(&self.of)? {
+        if let Some(before) = kept.load(&self.of, pieces)? {
             self = before;
             let told = format!("{} of {} texts were read before", self.done, pieces.len());
             output::note(global.quiet, &told);
@@ -91,7 +93,7 @@ impl Gathering {
             "texts",
         )?;
         let mut saved = Instant::now();
-        while self.done < pieces.len() && !enough(&self)? {
+        while self.done < pieces.len() && !enough(&mut self)? {
             bar.set_position(self.done as u64);
             let (width, piece) = (self.reach, &pieces[self.done]);
             let read = readers.read(piece, width, |expected| self.note(expected))?;
@@ -102,12 +104,12 @@ impl Gathering {
                 self.growth.push((self.tokens, self.soft.so_far()));
             }
             if saved.elapsed() > Kept::EVERY {
-                kept.save(&self)?;
+                kept.save(&mut self, pieces)?;
                 saved = Instant::now();
             }
         }
         bar.finish_and_clear();
-        kept.save(&self)?;
+        kept.save(&mut self, pieces)?;
         Ok(self)
     }
 
@@ -141,27 +143,43 @@ impl Kept {
         Ok(Self(Some(folder.join(name).with_extension("cbor"))))
     }
 
-    fn load(&self, of: &str) -> anyhow::Result<Option<Gathering>> {
+    fn load(&self, of: &str, pieces: &[Text]) -> anyhow::Result<Option<Gathering>> {
         let Some(path) = self.0.as_ref().filter(|path| path.exists()) else { return Ok(None) };
         let shown = path.display();
         let file = File::open(path).with_context(|| format!("cannot read {shown}"))?;
         let before: Gathering = ciborium::from_reader(BufReader::new(file)).with_context(|| {
             format!("{shown} is no checkpoint of this version; remove it to begin again")
         })?;
-        if before.of != of {
+        let read = pieces.get(..before.done).map(digest);
+        if before.of != of || read != Some(before.texts.clone()) {
             bail!(
-                "{shown} is of another run ({}), this one is of {of}; name another folder with --checkpoint",
-                before.of
+                "{shown} is of another run (of {}, after {} texts), this one is of {of} or has other texts; name another folder with \
+                 --checkpoint",
+                before.of,
+                before.done
             );
         }
         Ok(Some(before))
     }
 
-    fn save(&self, gathering: &Gathering) -> anyhow::Result<()> {
+    fn save(&self, gathering: &mut Gathering, pieces: &[Text]) -> anyhow::Result<()> {
         let Some(path) = &self.0 else { return Ok(()) };
+        gathering.texts = digest(&pieces[..gathering.done]);
         let mut file = WholeFile::create(path)?;
         ciborium::into_writer(gathering, &mut file)
             .with_context(|| format!("cannot write {}", path.display()))?;
         file.finish()
     }
+}
+
+/// Of what models read in these pieces.
+fn digest(pieces: &[Text]) -> String {
+    let mut digest = blake3::Hasher::new();
+    for ids in pieces.iter().map(Text::models_ids) {
+        digest.update(&(ids.len() as u64).to_le_bytes());
+        ids.iter().for_each(|id| {
+            digest.update(&id.to_le_bytes());
+        });
+    }
+    digest.finalize().to_hex().to_string()
 }
