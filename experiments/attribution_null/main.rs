@@ -77,6 +77,8 @@ fn main() {
         cells.extend(CASES.iter().flat_map(open));
         let answers = answers(model.as_mut(), &tokenizer, &pieces);
         cells.extend(CASES.iter().flat_map(|case| closed(suspect, case, &tokenizer, &answers)));
+        // A run that is broken off leaves what it has.
+        write(&cells);
     }
     cells.extend(marked::cells(&folder, &tokenizer, &pieces));
     write(&cells);

@@ -61,7 +61,9 @@ fn number(row: &Value, name: &str) -> String {
 }
 
 fn decimal(number: f64) -> String {
-    format!("{number:.1}").replace('-', "−")
+    // Minus zero is what a rounded p just below 1 would give.
+    let tenths = (10.0 * number).round() / 10.0 + 0.0;
+    format!("{tenths:.1}").replace('-', "−")
 }
 
 fn percent(row: &Value) -> String {
