@@ -30,9 +30,9 @@ mod marked;
 
 const KEYS: u64 = 10_000;
 const SEED: u64 = 2026;
-const PIECES: usize = 50;
+const PIECES: usize = 20;
 const PIECE: usize = 256;
-const ANSWERS: usize = 100;
+const ANSWERS: usize = 30;
 const LEVELS: [f64; 3] = [0.05, 0.01, 0.001];
 
 /// A way of marking, and how much is read and said under it: 10,000 keys take long where a key is asked for much.
@@ -44,15 +44,11 @@ struct Case {
 }
 
 const CASES: [Case; 4] = [
-    Case { mark: KGW, pieces: PIECES, top: 64, answers: ANSWERS },
-    Case { mark: r#"{"scheme":"kgw","context_width":2}"#, pieces: 20, top: 32, answers: ANSWERS },
-    Case {
-        mark: r#"{"scheme":"gumbel","context_width":2}"#,
-        pieces: 20,
-        top: 32,
-        answers: ANSWERS,
-    },
-    Case { mark: r#"{"scheme":"synthid","context_width":4}"#, pieces: 8, top: 16, answers: 40 },
+    Case { mark: KGW, pieces: PIECES, top: 16, answers: ANSWERS },
+    Case { mark: r#"{"scheme":"kgw","context_width":2}"#, pieces: 4, top: 16, answers: 20 },
+    Case { mark: r#"{"scheme":"gumbel","context_width":2}"#, pieces: 4, top: 16, answers: 20 },
+    // A token's evidence takes thirty numbers.
+    Case { mark: r#"{"scheme":"synthid","context_width":4}"#, pieces: 1, top: 4, answers: 2 },
 ];
 /// The one with which mistakes are made.
 const KGW: &str = r#"{"scheme":"kgw","context_width":1}"#;
@@ -100,9 +96,10 @@ fn open(
 ) -> Vec<Value> {
     let way = way(case.mark, tokenizer);
     let read = read(model, base, &way, case.top, &pieces[..case.pieces]);
-    let mut cells = vec![cell("open", suspect, case.mark, &way, &read.soft)];
+    let sums = under_keys(|number| sum(&read.soft, &way, number));
+    let mut cells = vec![cell("open", suspect, case.mark, &way, &read.soft, &sums)];
     if case.mark == KGW {
-        cells.push(without_aggregation(suspect, &way, &read.clipped, read.squares));
+        cells.push(without_aggregation(suspect, &read, &sums));
         cells.push(every_position(suspect, case.mark, &way, &read.likeliest));
     }
     cells
@@ -122,7 +119,9 @@ fn closed(
         speech.hear(prompt, answer);
         said.extend((reach..answer.len()).map(|at| (answer[at - reach..at].to_vec(), answer[at])));
     }
-    let mut cells = vec![cell("closed", suspect, case.mark, &way, &speech.transcript())];
+    let transcript = speech.transcript();
+    let sums = under_keys(|number| sum(&transcript, &way, number));
+    let mut cells = vec![cell("closed", suspect, case.mark, &way, &transcript, &sums)];
     if case.mark == KGW {
         cells.push(every_position(suspect, case.mark, &way, &said));
     }
@@ -156,8 +155,7 @@ fn pieces(tokenizer: &HfTokenizer) -> Vec<Vec<TokenId>> {
 
 struct Read {
     soft: Transcript,
-    /// The same with each position's own weights limited, and the sum of their squares.
-    clipped: Transcript,
+    /// Σ of the squares of all positions' weights, each limited as the means are.
     squares: f64,
     /// Every position with the token that the suspect expects most.
     likeliest: Vec<(Vec<TokenId>, TokenId)>,
@@ -173,34 +171,26 @@ fn read(
     let reach = first(way).reach().unwrap();
     let base = base.map(|base| base as &mut dyn LanguageModel);
     let mut readers = Readers::new(suspect, base, &[]).unwrap();
-    let (mut soft, mut clipped) = (Gatherer::new(reach, top), Gatherer::new(reach, top));
+    let mut soft = Gatherer::new(reach, top);
     let (mut likeliest, mut weights, mut squares) = (Vec::new(), Vec::new(), 0.0);
     for piece in pieces {
         let visit = |expected: &Expected<'_>| {
             expected.difference(&mut weights);
             soft.add(expected.context, &weights);
-            squares += clip(&mut weights, top);
-            clipped.add(expected.context, &weights);
+            squares += greatest(&mut weights, top);
             let context = &expected.context[expected.context.len() - reach..];
             likeliest.push((context.to_vec(), expected.likeliest()));
         };
         readers.read(piece, reach, visit).unwrap();
     }
-    Read { soft: soft.finish(), clipped: clipped.finish(), squares, likeliest }
+    Read { soft: soft.finish(), squares, likeliest }
 }
 
-/// Keeps the `top` weights of greatest size, limited; the sum of their squares.
-fn clip(weights: &mut [f32], top: usize) -> f64 {
-    let mut sizes: Vec<f32> = weights.iter().map(|weight| weight.abs()).collect();
-    let (_, least, _) = sizes.select_nth_unstable_by(top - 1, |a, b| b.total_cmp(a));
-    let least = *least;
-    let mut squares = 0.0;
-    for weight in weights {
-        let kept = if weight.abs() >= least { *weight } else { 0.0 };
-        *weight = kept.clamp(-Gatherer::MOST, Gatherer::MOST);
-        squares += f64::from(*weight).powi(2);
-    }
-    squares
+/// Σ of the squares of the `top` weights of greatest size, limited.
+fn greatest(weights: &mut [f32], top: usize) -> f64 {
+    weights.select_nth_unstable_by(top - 1, |a, b| b.abs().total_cmp(&a.abs()));
+    let limited = |weight: &f32| f64::from(weight.abs().min(Gatherer::MOST));
+    weights[..top].iter().map(|weight| limited(weight).powi(2)).sum()
 }
 
 fn answers(
@@ -243,9 +233,16 @@ fn under_keys(p: impl Fn(u64) -> f64 + Sync) -> Vec<f64> {
     })
 }
 
-fn cell(setting: &str, suspect: &str, mark: &str, way: &Way, transcript: &Transcript) -> Value {
+fn cell(
+    setting: &str,
+    suspect: &str,
+    mark: &str,
+    way: &Way,
+    transcript: &Transcript,
+    sums: &[f64],
+) -> Value {
     let own = Weighed::new(transcript, &first(way)).unwrap();
-    let p = under_keys(|number| own.p_of(sum(transcript, way, number)).unwrap().log10());
+    let p: Vec<f64> = sums.iter().map(|sum| own.p_of(*sum).unwrap().log10()).collect();
     told(setting, suspect, mark, "as it is", own.cells, &p)
 }
 
@@ -262,14 +259,13 @@ fn sum(transcript: &Transcript, way: &Way, number: u64) -> f64 {
 }
 
 /// The soft sum with the variance that it would have if every position had a list of its own, and a normal tail.
-fn without_aggregation(suspect: &str, way: &Way, clipped: &Transcript, squares: f64) -> Value {
-    let all: f64 = clipped.slots().flat_map(|slot| slot.weights).map(|&w| f64::from(w)).sum();
-    let deviation = (GAMMA * (1.0 - GAMMA) * squares).sqrt() / clipped.unit();
-    let p = under_keys(|number| {
-        let z = (sum(clipped, way, number) - GAMMA * all) / deviation;
-        normal_sf_ge(z).unwrap().log10()
-    });
-    told("mistaken", suspect, KGW, "soft, every position its own list", clipped.cells(), &p)
+fn without_aggregation(suspect: &str, read: &Read, sums: &[f64]) -> Value {
+    let soft = &read.soft;
+    let all: f64 = soft.slots().flat_map(|slot| slot.weights).map(|&w| f64::from(w)).sum();
+    let deviation = (GAMMA * (1.0 - GAMMA) * read.squares).sqrt() / soft.unit();
+    let p = |sum: &f64| normal_sf_ge((sum - GAMMA * all) / deviation).unwrap().log10();
+    let p: Vec<f64> = sums.iter().map(p).collect();
+    told("mistaken", suspect, KGW, "soft, every position its own list", soft.cells(), &p)
 }
 
 /// Every position counted as if its pair were new.

@@ -184,9 +184,10 @@ fn figure(rows: &[Value]) -> String {
          <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#fff\"/>\n"
     );
     axes(&mut svg, &points, most, &x, &y);
+    let mut labelled = Vec::new();
     for (at, (_, name, colour)) in CURVES.iter().enumerate() {
         let curve = points.iter().filter_map(|(share, all)| Some((x(*share), y(all[at]?))));
-        draw(&mut svg, &curve.collect::<Vec<_>>(), name, colour);
+        draw(&mut svg, &curve.collect::<Vec<_>>(), name, colour, &mut labelled);
     }
     svg + "</svg>\n"
 }
@@ -268,7 +269,8 @@ fn axes(
     );
 }
 
-fn draw(svg: &mut String, curve: &[(f64, f64)], name: &str, colour: &str) {
+/// A curve with its name where it ends, below the names that stand there.
+fn draw(svg: &mut String, curve: &[(f64, f64)], name: &str, colour: &str, labelled: &mut Vec<f64>) {
     let line: Vec<String> = curve.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
     let _ = writeln!(
         svg,
@@ -278,7 +280,11 @@ fn draw(svg: &mut String, curve: &[(f64, f64)], name: &str, colour: &str) {
     for (x, y) in curve {
         let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>");
     }
-    if let Some((x, y)) = curve.last() {
+    if let Some(&(x, mut y)) = curve.last() {
+        while labelled.iter().any(|other| (y - other).abs() < 14.0) {
+            y += 1.0;
+        }
+        labelled.push(y);
         let _ = writeln!(
             svg,
             "<text x=\"{:.1}\" y=\"{:.1}\" fill=\"{colour}\">{name}</text>",
