@@ -17,6 +17,8 @@ use super::{KGW, PIECE, SEED, SUSPECTS, load, told, way};
 
 /// Fresh keys, each with one text.
 pub const KEYS: u64 = 400;
+/// What its cells are called.
+pub const SETTING: &str = "marked text";
 const PROMPT: usize = 8;
 const BATCH: usize = 16;
 const TOP: usize = 64;
@@ -38,7 +40,7 @@ pub fn cells(folder: &Path, tokenizer: &HfTokenizer, pieces: &[Vec<TokenId>]) ->
         };
         let all: Vec<_> = (0..).zip(&texts).map(of).collect();
         for (at, setting, how) in
-            [(0, "marked text", "as it is"), (1, "mistaken", "marked text, repeated windows kept")]
+            [(0, SETTING, "as it is"), (1, "mistaken", "marked text, repeated windows kept")]
         {
             let p: Vec<f64> = all.iter().map(|both| both[at].p().unwrap().log10()).collect();
             let pairs = all.iter().map(|both| both[at].cells).sum::<usize>() / all.len();
