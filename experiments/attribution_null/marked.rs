@@ -13,14 +13,16 @@ use touchmark::sampling::Sampling;
 use touchmark::tokenizer::HfTokenizer;
 use touchmark::tokens::TokenId;
 
-use super::{KGW, PIECE, SEED, SUSPECTS, load, told, way};
+use super::{KGW, SEED, SUSPECTS, load, told, way};
 
 /// Fresh keys, each with one text.
-pub const KEYS: u64 = 400;
+pub const KEYS: u64 = 300;
+/// Tokens of a text, its prompt included.
+const LENGTH: usize = 200;
 /// What its cells are called.
 pub const SETTING: &str = "marked text";
 const PROMPT: usize = 8;
-const BATCH: usize = 16;
+const BATCH: usize = 32;
 const TOP: usize = 64;
 
 /// Of every suspect: windows that came earlier in the text dropped, and kept.
@@ -92,7 +94,7 @@ fn request(number: u64, pieces: &[Vec<TokenId>]) -> Request {
     let start = PROMPT * round;
     Request {
         prompt: pieces[piece][start..start + PROMPT].to_vec(),
-        max_tokens: PIECE - PROMPT,
+        max_tokens: LENGTH - PROMPT,
         sampling: Sampling { seed: SEED, ..Sampling::default() },
         stream: number,
         stop: Vec::new(),
