@@ -46,14 +46,16 @@ fn order(row: &Value) -> (bool, String, f64) {
     (row["elsewhere"] == true, mark(row), row["share"].as_f64().unwrap())
 }
 
+/// Scheme, width of the window, and the number of the key where it has one.
 fn mark(row: &Value) -> String {
     let spec = &row["spec"];
     let scheme = spec["scheme"].as_str().unwrap();
     let before = spec["ngram_len"].as_u64().map(|length| length - 1);
-    match spec["context_width"].as_u64().or(before) {
-        Some(width) => format!("{scheme} h = {width}"),
-        None => scheme.to_owned(),
-    }
+    let width = spec["context_width"].as_u64().or(before);
+    let width = width.map_or_else(String::new, |width| format!(" h = {width}"));
+    let key = &row["key"]["number"];
+    let key = if key.is_null() { String::new() } else { format!(", key {key}") };
+    format!("{scheme}{width}{key}")
 }
 
 fn number(row: &Value, name: &str) -> String {
@@ -130,7 +132,7 @@ fn accounts(rows: &[Value]) -> String {
             "\n## Accounts of {} ({})\n\nNamed: log10 p at most {} ({} accounts, {} % family-wise).\n\n\
              | account | its share | z | log10 p | with `--like` | named | named with `--like` |\n|---|---:|---:|---:|---:|---|---|\n",
             of[0]["suspect"].as_str().unwrap(),
-            mark(of[0]),
+            of[0]["spec"]["scheme"].as_str().unwrap(),
             decimal(limit),
             of.len(),
             100.0 * FAMILY
@@ -201,28 +203,34 @@ fn points(rows: &[Value]) -> Vec<(f64, [Option<f64>; 4])> {
         .filter(mixed)
         .chain(rows.iter().filter(|row| row["role"] == "wrong key"))
         .collect();
-    let of = |mark: &Value| {
-        rows.iter().filter(|row| row["spec"] == *mark && row["role"] == "own").count()
+    let own = |name: &String| {
+        rows.iter().filter(|row| mark(row) == *name && row["role"] == "own").collect::<Vec<_>>()
     };
-    let Some(spec) = rows.iter().map(|row| &row["spec"]).max_by_key(|spec| of(spec)) else {
-        return Vec::new();
-    };
+    let all = rows.iter().map(|row| mark(row));
+    let Some(of) = all.max_by_key(|name| shares(&own(name))) else { return Vec::new() };
     let wrong = |row: &Value| {
         let same =
             |other: &&&Value| other["suspect"] == row["suspect"] && other["role"] == "wrong key";
         rows.iter().find(same).and_then(|other| other["log10_p"].as_f64())
     };
-    let own = rows.iter().filter(|row| row["spec"] == *spec && row["role"] == "own");
-    let point = |row: &&Value| {
+    let point = |row: &&&Value| {
         let value = |name: &str| {
             if name == "wrong" { wrong(row) } else { row[name].as_f64() }
         };
         let all = CURVES.map(|(name, ..)| value(name).map(|log10_p| -log10_p));
         (100.0 * row["share"].as_f64().unwrap(), all)
     };
-    let mut points: Vec<_> = own.map(point).collect();
+    let mut points: Vec<_> = own(&of).iter().map(point).collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
     points
+}
+
+/// How many different shares there are.
+fn shares(rows: &[&&Value]) -> usize {
+    let mut shares: Vec<f64> = rows.iter().filter_map(|row| row["share"].as_f64()).collect();
+    shares.sort_by(f64::total_cmp);
+    shares.dedup();
+    shares.len()
 }
 
 fn axes(
@@ -272,11 +280,14 @@ fn axes(
 /// A curve with its name where it ends, below the names that stand there.
 fn draw(svg: &mut String, curve: &[(f64, f64)], name: &str, colour: &str, labelled: &mut Vec<f64>) {
     let line: Vec<String> = curve.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-    let _ = writeln!(
-        svg,
-        "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
-        line.join(" ")
-    );
+    // Two points would make a line of which nothing is known.
+    if line.len() > 2 {
+        let _ = writeln!(
+            svg,
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
+            line.join(" ")
+        );
+    }
     for (x, y) in curve {
         let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>");
     }
