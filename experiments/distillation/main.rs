@@ -1,4 +1,4 @@
-//! Students of a marked teacher: writes its text and trains small models on mixtures of it. See question.md.
+//! Students of a marked teacher: writes its text and trains small models on mixtures of it, and tests them. See question.md.
 
 #![allow(
     clippy::print_stdout,
@@ -7,7 +7,10 @@
     reason = "an experiment reports to a terminal and fails loudly"
 )]
 
+mod report;
+mod rewrite;
 mod student;
+mod table;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -22,7 +25,9 @@ fn main() {
     match command.as_str() {
         "text" => text::write(target, &flags),
         "train" => student::train(target, &flags),
-        unknown => panic!("{unknown}: text or train"),
+        "rewrite" => rewrite::write(target, &flags),
+        "table" => table::write(target, &flags),
+        unknown => panic!("{unknown}: text, rewrite, train or table"),
     }
 }
 
@@ -44,6 +49,10 @@ impl Flags {
 
     fn text(&self, name: &str) -> Option<&str> {
         self.all(name).last()
+    }
+
+    fn needed(&self, name: &str) -> &str {
+        self.text(name).unwrap_or_else(|| panic!("--{name} is needed"))
     }
 
     fn number<T: FromStr>(&self, name: &str, otherwise: T) -> T {

@@ -60,7 +60,7 @@ pub fn train(folder: &Path, flags: &Flags) {
 }
 
 /// A folder, or a model of the folder that `TOUCHMARK_MODELS` names.
-fn base(flags: &Flags) -> PathBuf {
+pub fn base(flags: &Flags) -> PathBuf {
     let models = || std::env::var_os("TOUCHMARK_MODELS").map(PathBuf::from);
     let usual = || models().map(|models| models.join("cousin-6m"));
     let given = flags.text("base").map(PathBuf::from).or_else(usual);

@@ -78,12 +78,9 @@ impl Transcript {
 pub struct Gatherer {
     width: usize,
     top: usize,
-    most: f32,
     index: HashMap<Box<[TokenId]>, usize>,
     order: Vec<Box<[TokenId]>>,
     sums: Vec<Vec<(TokenId, f32)>>,
-    /// Positions with each context.
-    counts: Vec<u32>,
     #[serde(skip)]
     highest: Vec<(f32, TokenId)>,
 }
@@ -92,34 +89,23 @@ impl Gatherer {
     /// Weights are kept to so many parts of the greatest one.
     const LEVELS: f64 = 32_767.0;
 
-    /// The most that a weight counts on the average of a context's positions. What differs more differs for reasons of its own.
-    pub const MOST: f32 = 0.02;
-
     /// For contexts of `width` ids; of each context the `top` weights of greatest size are kept. Both are fixed before the suspect
     /// is read.
     pub fn new(width: usize, top: usize) -> Self {
         Self {
             width,
             top: top.max(1),
-            most: Self::MOST,
             index: HashMap::new(),
             order: Vec::new(),
             sums: Vec::new(),
-            counts: Vec::new(),
             highest: Vec::new(),
         }
-    }
-
-    /// With another limit than [`MOST`](Self::MOST).
-    #[must_use]
-    pub fn limited(self, most: f32) -> Self {
-        Self { most, ..self }
     }
 
     /// One of the same numbers without anything in it.
     #[must_use]
     pub fn empty(&self) -> Self {
-        Self::new(self.width, self.top).limited(self.most)
+        Self::new(self.width, self.top)
     }
 
     /// Adds a weight for every token, 0 for most of them, to the last `width` ids of `context`.
@@ -130,7 +116,6 @@ impl Gatherer {
             return;
         }
         let at = self.slot(&context[start..]);
-        self.counts[at] += 1;
         let sums = &mut self.sums[at];
         sums.extend(self.highest.iter().map(|&(_, token)| (token, weights[token as usize])));
         if sums.len() > 4 * self.top {
@@ -159,7 +144,6 @@ impl Gatherer {
         self.index.insert(context.into(), at);
         self.order.push(context.into());
         self.sums.push(Vec::new());
-        self.counts.push(0);
         at
     }
 
@@ -199,17 +183,13 @@ impl Gatherer {
 
     /// The transcript of what was added so far.
     pub fn so_far(&self) -> Transcript {
-        let Self { order, sums, counts, .. } = self;
-        let (order, sums, counts) = (order.clone(), sums.clone(), counts.clone());
-        Self { order, sums, counts, ..self.empty() }.finish()
+        Self { order: self.order.clone(), sums: self.sums.clone(), ..self.empty() }.finish()
     }
 
     /// The sums, as whole multiples of a unit.
     pub fn finish(mut self) -> Transcript {
-        for (sums, &count) in self.sums.iter_mut().zip(&self.counts) {
+        for sums in &mut self.sums {
             merge(sums);
-            let most = self.most * count as f32;
-            sums.iter_mut().for_each(|(_, weight)| *weight = weight.clamp(-most, most));
             if sums.len() > self.top {
                 let greater = |a: &(TokenId, f32), b: &(TokenId, f32)| {
                     b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0))
@@ -359,15 +339,6 @@ mod tests {
         assert!((transcript.unit() * 32_767.0 - 0.01).abs() < 1e-9);
         assert_eq!((transcript.contexts(), transcript.cells()), (2, 3));
         assert_eq!(Gatherer::new(2, 4).finish().cells(), 0);
-    }
-
-    #[test]
-    fn what_differs_much_counts_no_more() {
-        let mut gatherer = Gatherer::new(1, 4);
-        gatherer.add(&[5], &[0.9, -0.5, 0.02, 0.01]);
-        let transcript = gatherer.finish();
-        let slot = transcript.slots().next().unwrap();
-        assert_eq!(slot.weights, [32_767, -32_767, 32_767, 16_384]);
     }
 
     #[test]

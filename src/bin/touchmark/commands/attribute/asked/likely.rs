@@ -30,8 +30,7 @@ impl Likely {
         Ok(Self {
             surfaces: Surfaces::new(&mark.tokenizer, size)?,
             reach: mark.reach,
-            // No base is taken off, so that single probabilities stay as large as they are.
-            gathered: Gatherer::new(mark.reach, Self::TOP).limited(1.0),
+            gathered: Gatherer::new(mark.reach, Self::TOP),
             weights: vec![0.0; size],
             answers: 0,
             without: 0,
