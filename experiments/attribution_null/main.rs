@@ -206,11 +206,10 @@ fn read(
     Read { soft: soft.finish(), squares, likeliest }
 }
 
-/// Σ of the squares of the `top` weights of greatest size, limited.
+/// Σ of the squares of the `top` weights of greatest size.
 fn greatest(weights: &mut [f32], top: usize) -> f64 {
     weights.select_nth_unstable_by(top - 1, |a, b| b.abs().total_cmp(&a.abs()));
-    let limited = |weight: &f32| f64::from(weight.abs().min(Gatherer::MOST));
-    weights[..top].iter().map(|weight| limited(weight).powi(2)).sum()
+    weights[..top].iter().map(|weight| f64::from(*weight).powi(2)).sum()
 }
 
 fn answers(
