@@ -155,9 +155,6 @@ fn another_tokenizer_is_read_where_it_has_boundaries() {
         &[&open[..], &["--profile", "letters"]].concat(),
         &["of the mark's token boundaries", "50 %"],
     );
-    home.write("ids.jsonl", "{\"tokens\": [5, 6, 7, 8]}\n");
-    let ids = ["--texts", "ids.jsonl", "--suspect", "bundled", "--profile", "words"];
-    refused(&home, &ids, &["given as text"]);
 }
 
 /// Log-probabilities are weighed where they are asked for, and their lack is said.

@@ -66,7 +66,7 @@ pub fn test(global: &Global, args: &Run, mark: &Marked) -> anyhow::Result<Attrib
         premises: premises(args, &primary, marked_p),
         primary,
         price: tested::price(args, &found.looks),
-        warnings: warnings(args, &reading.pieces),
+        warnings: reading.warnings(),
         counts,
         null: if args.marked { NULL_MARKED } else { NULL }.to_owned(),
     };
@@ -143,6 +143,24 @@ impl Reading<'_> {
         Ok(())
     }
 
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.base.is_none() {
+            warnings.push(
+                "no base was given: what every model expects alike stays in, which costs most of the power".to_owned(),
+            );
+        }
+        if self.shared.is_some() {
+            let (both, all) = pieces::coverage(&self.pieces);
+            warnings.push(format!(
+                "the suspect has another tokenizer than the mark: {:.0} % of the mark's boundaries could be weighed, where the suspect has \
+                 one too, with its tokens taken for those of the mark that begin alike",
+                100.0 * both as f64 / all.max(1) as f64
+            ));
+        }
+        warnings
+    }
+
     fn counts(
         &self,
         tokens: u64,
@@ -190,24 +208,6 @@ fn premises(args: &Run, primary: &Transcript, marked_p: f64) -> Vec<String> {
         ));
     }
     premises
-}
-
-fn warnings(args: &Run, pieces: &[Text]) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if args.base.is_none() {
-        warnings.push(
-            "no base was given: what every model expects alike stays in, which costs most of the power".to_owned(),
-        );
-    }
-    let (both, all) = pieces::coverage(pieces);
-    if both < all {
-        warnings.push(format!(
-            "the suspect has another tokenizer than the mark: {:.0} % of the mark's boundaries could be weighed, where the suspect has one \
-             too, with its tokens taken for those of the mark that begin alike",
-            100.0 * both as f64 / all as f64
-        ));
-    }
-    warnings
 }
 
 /// The way between tokenizers, where the suspect's is not the mark's.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use touchmark::attribution::{AttributionError, Chosen, Text, Weighed};
 use touchmark::corpus::Content;
 use touchmark::tokenizer::HfTokenizer;
@@ -43,19 +43,17 @@ pub fn pieces(
     Ok(pieces)
 }
 
-/// A document: its text, where it is not given as ids, and its tokens.
-type Read = (Option<String>, Encoding);
+/// A document and its tokens.
+type Read = (String, Encoding);
 
 fn texts(paths: &[PathBuf], mark: &Marked) -> anyhow::Result<Vec<Read>> {
     let mut texts = Vec::new();
     for document in documents(&inputs(paths))? {
-        texts.push(match document?.content {
-            Content::Text(text) => {
-                let encoding = mark.tokenizer.encode(&text)?;
-                (Some(text), encoding)
-            }
-            Content::Tokens(ids) => (None, Encoding { ids, bytes: Vec::new() }),
-        });
+        let Content::Text(text) = document?.content else {
+            bail!("models read texts; give the texts as text, not as token ids");
+        };
+        let encoding = mark.tokenizer.encode(&text)?;
+        texts.push((text, encoding));
     }
     Ok(texts)
 }
@@ -82,9 +80,6 @@ fn piece(
 ) -> anyhow::Result<Text> {
     let ids = encoding.ids[start..end].to_vec();
     let Some(models) = models else { return Ok(Text::own(ids)) };
-    let text = text.as_ref().context(
-        "the suspect has another tokenizer than the mark, so the texts must be given as text, not as token ids",
-    )?;
     let ranges = &encoding.bytes[start..end];
     let from = text.floor_char_boundary(ranges.first().map_or(0, |range| range.start));
     let to = text.ceil_char_boundary(ranges.last().map_or(from, |range| range.end));
