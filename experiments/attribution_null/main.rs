@@ -175,7 +175,7 @@ fn pieces(tokenizer: &HfTokenizer) -> Vec<Vec<TokenId>> {
 
 struct Read {
     soft: Transcript,
-    /// Σ of the squares of all positions' weights, each limited as the means are.
+    /// Σ of the squares of all positions' weights.
     squares: f64,
     /// Every position with the token that the suspect expects most.
     likeliest: Vec<(Vec<TokenId>, TokenId)>,

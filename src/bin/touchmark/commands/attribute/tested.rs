@@ -121,7 +121,7 @@ fn family(mark: &Marked, price: u64) -> Family {
 
 /// What the last look costs: also where others were taken before the test was to go on to its end.
 pub fn price(args: &Run, looks: &Looks) -> u64 {
-    if args.stop_early || looks.any() { looks.price() } else { 1 }
+    if args.stop_early { looks.price() } else { looks.end() }
 }
 
 /// Takes a look, if one is due after so many tokens: whether what there is shows training at its price.
@@ -135,7 +135,7 @@ pub fn look(
     if !args.stop_early || !looks.is_due(tokens) {
         return Ok(false);
     }
-    let (family, transcript) = (family(mark, looks.price()), transcript());
+    let (family, transcript) = (family(mark, looks.take()), transcript());
     for (_, watermark) in &mark.keys {
         let p = Weighed::new(&transcript, watermark)?.p()?;
         if family.correct(p).log10() <= args.fpr.log10() {

@@ -32,6 +32,7 @@ pub use resume::{Manifest, Part, all_parts};
 pub use sink::Out;
 pub use sink::html;
 pub use sink::table_row;
+#[cfg(feature = "engine")]
 pub use targets::tenants;
 
 use extras::Extras;
