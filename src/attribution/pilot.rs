@@ -77,7 +77,8 @@ impl Pilot {
             let middle = 0.5 * (low + high);
             if enough(middle.exp()) { high = middle } else { low = middle }
         }
-        Some(high.exp().ceil() as u64)
+        let below = high.exp().floor();
+        Some(if enough(below) { below } else { below + 1.0 } as u64)
     }
 
     /// What was measured, between and beyond the points.
