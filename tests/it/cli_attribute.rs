@@ -27,6 +27,13 @@ fn home() -> Home {
     home
 }
 
+/// Beginnings that differ by their numbers, in `prompts.jsonl`.
+fn prompts(home: &Home, count: usize) {
+    let prompt = |n: usize| json!({"id": n.to_string(), "prompt": format!("Chapter {n}. It was")});
+    let lines = (0..count).map(|n| prompt(n).to_string() + "\n");
+    home.write("prompts.jsonl", lines.collect::<String>());
+}
+
 fn reasons(found: &Value) -> String {
     found["reasons"]
         .as_array()
@@ -161,12 +168,7 @@ fn another_tokenizer_is_read_where_it_has_boundaries() {
 #[test]
 fn likeliest_tokens_are_weighed() {
     let home = home();
-    home.write(
-        "prompts.jsonl",
-        (0..6)
-            .map(|n| json!({"prompt": format!("Chapter {n}. It was")}).to_string() + "\n")
-            .collect::<String>(),
-    );
+    prompts(&home, 6);
     let ask = |suspect: &str| {
         tested(
             &home,
@@ -341,15 +343,7 @@ fn answers_made_elsewhere_are_weighed() {
 #[test]
 fn the_account_is_named() {
     let home = home();
-    home.write(
-        "prompts.jsonl",
-        (0..16)
-            .map(|n| {
-                json!({"id": n.to_string(), "prompt": format!("Chapter {n}. It was")}).to_string()
-                    + "\n"
-            })
-            .collect::<String>(),
-    );
+    prompts(&home, 16);
     home.ok(&[
         "generate",
         "--profile",
@@ -425,12 +419,7 @@ fn endpoints_that_misbehave_are_never_shown() {
     let home = home();
     let own = marked(&home, "own", 24, "150");
     let human = paragraphs(60);
-    home.write(
-        "prompts.jsonl",
-        (0..24)
-            .map(|n| json!({"prompt": format!("Question {n}")}).to_string() + "\n")
-            .collect::<String>(),
-    );
+    prompts(&home, 24);
     let ask = |address: &str, more: &[&str]| {
         tested(
             &home,

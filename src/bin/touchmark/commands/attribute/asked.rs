@@ -221,9 +221,11 @@ impl<'a> Listening<'a> {
         let mut counts = super::fields(&self.speech.heard())?;
         counts.extend(asked.counts);
         counts.insert("spread".to_owned(), serde_json::to_value(spread)?);
-        let (statistic, beside) = match &self.likely {
-            None => (Statistic::Speech, Vec::new()),
-            Some(_) => (Statistic::LikelySpeech, vec![(Statistic::Speech, said)]),
+        let (statistic, primary, beside) = match &self.likely {
+            None => (Statistic::Speech, said, Vec::new()),
+            Some(likely) => {
+                (Statistic::LikelySpeech, likely.transcript(), vec![(Statistic::Speech, said)])
+            }
         };
         let mut warnings = asked.warnings;
         warnings.extend(self.likely.as_ref().and_then(Likely::warning));
@@ -232,7 +234,7 @@ impl<'a> Listening<'a> {
             suspect,
             base: None,
             statistic,
-            primary: self.transcript(),
+            primary,
             price: tested::price(self.args, &self.looks),
             beside,
             controls: Vec::new(),

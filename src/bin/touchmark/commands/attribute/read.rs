@@ -151,11 +151,10 @@ impl Reading<'_> {
             );
         }
         if self.shared.is_some() {
-            let (both, all) = pieces::coverage(&self.pieces);
             warnings.push(format!(
                 "the suspect has another tokenizer than the mark: {:.0} % of the mark's boundaries could be weighed, where the suspect has \
                  one too, with its tokens taken for those of the mark that begin alike",
-                100.0 * both as f64 / all.max(1) as f64
+                100.0 * pieces::coverage(&self.pieces)
             ));
         }
         warnings
@@ -167,7 +166,6 @@ impl Reading<'_> {
         read: touchmark::attribution::Read,
         texts_log10_p: f64,
     ) -> serde_json::Map<String, serde_json::Value> {
-        let (both, all) = pieces::coverage(&self.pieces);
         let mut counts: serde_json::Map<_, _> = [
             ("texts", read.texts),
             ("tokens", tokens),
@@ -179,7 +177,7 @@ impl Reading<'_> {
         .collect();
         counts.insert("texts_log10_p".to_owned(), texts_log10_p.into());
         if self.shared.is_some() {
-            counts.insert("coverage".to_owned(), (both as f64 / all.max(1) as f64).into());
+            counts.insert("coverage".to_owned(), pieces::coverage(&self.pieces).into());
         }
         counts
     }

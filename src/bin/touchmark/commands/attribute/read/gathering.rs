@@ -31,7 +31,7 @@ pub struct Gathering {
     pub soft: Gatherer,
     /// Of the suspect alone.
     pub beside: Option<Beside>,
-    /// What there was after an eighth, a quarter and a half of the pieces.
+    /// What there was of the suspect after an eighth, a quarter and a half of the pieces.
     pub growth: Vec<(u64, Transcript)>,
     #[serde(skip)]
     weights: Vec<f32>,
@@ -92,7 +92,7 @@ impl Gathering {
             Some(pieces.len() as u64),
             "texts",
         )?;
-        let mut saved = Instant::now();
+        let (mut saved, before) = (Instant::now(), self.done);
         while self.done < pieces.len() && !enough(&mut self)? {
             bar.set_position(self.done as u64);
             let (width, piece) = (self.reach, &pieces[self.done]);
@@ -100,7 +100,8 @@ impl Gathering {
             self.read += read;
             self.tokens += piece.marks_ids().len() as u64;
             self.done += 1;
-            if [8, 4, 2].iter().any(|part| self.done * part == pieces.len() / 8 * 8) {
+            let is_part = |part: &usize| self.done * part == pieces.len() / 8 * 8;
+            if self.beside.is_some() && [8, 4, 2].iter().any(is_part) {
                 self.growth.push((self.tokens, self.soft.so_far()));
             }
             if saved.elapsed() > Kept::EVERY {
@@ -109,7 +110,9 @@ impl Gathering {
             }
         }
         bar.finish_and_clear();
-        kept.save(&mut self, pieces)?;
+        if self.done > before {
+            kept.save(&mut self, pieces)?;
+        }
         Ok(self)
     }
 

@@ -88,8 +88,7 @@ fn piece(
 }
 
 fn covered(pieces: &[Text]) -> Result<(), AttributionError> {
-    let (both, all) = coverage(pieces);
-    let share = both as f64 / all.max(1) as f64;
+    let share = coverage(pieces);
     if share < COVERAGE {
         let (percent, least) = (100.0 * share, 100.0 * COVERAGE);
         return Err(AttributionError::Coverage { percent, least });
@@ -97,10 +96,11 @@ fn covered(pieces: &[Text]) -> Result<(), AttributionError> {
     Ok(())
 }
 
-/// Boundaries that both tokenizers have, and all of the mark's.
-pub fn coverage(pieces: &[Text]) -> (u64, u64) {
+/// The share of the mark's boundaries that both tokenizers have.
+pub fn coverage(pieces: &[Text]) -> f64 {
     let add = |sum: (u64, u64), one: (u64, u64)| (sum.0 + one.0, sum.1 + one.1);
-    pieces.iter().map(Text::coverage).fold((0, 0), add)
+    let (both, all) = pieces.iter().map(Text::coverage).fold((0, 0), add);
+    both as f64 / all.max(1) as f64
 }
 
 /// What the texts themselves say of the mark: the smallest p over the keys, corrected.
