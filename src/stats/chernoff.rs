@@ -23,17 +23,12 @@ pub struct Moments {
 /// what was observed, with no price for the choice of θ. It is 1 at or below the mean. θ is sought from where a normal law
 /// would have it; a θ that misses the minimum makes the bound larger, never wrong.
 pub fn chernoff(s: f64, moments: Moments, mut ln_mgf: impl FnMut(f64) -> f64) -> LogP {
-    let (theta, best) = tilt(s, moments, 1e-6, &mut ln_mgf);
+    let (theta, best) = tilt(s, moments, &mut ln_mgf);
     if theta > 0.0 { LogP::from_tail(best.min(0.0)) } else { LogP::ONE }
 }
 
-/// The θ nearest to the minimum, known to so much of itself, and ln of the bound there; θ is 0 where there is nothing to be had.
-pub(super) fn tilt(
-    s: f64,
-    moments: Moments,
-    precision: f64,
-    ln_mgf: &mut impl FnMut(f64) -> f64,
-) -> (f64, f64) {
+/// The θ of the minimum, or one as good, and ln of the bound there; θ is 0 where there is nothing to be had.
+pub(super) fn tilt(s: f64, moments: Moments, ln_mgf: &mut impl FnMut(f64) -> f64) -> (f64, f64) {
     let Moments { mean, variance, reach } = moments;
     let above = s - mean;
     if !(above > 0.0 && variance > 0.0) || s.is_nan() {
@@ -45,46 +40,68 @@ pub(super) fn tilt(
         let value = ln - theta * s + SLACK * (ln.abs() + (theta * s).abs());
         if value.is_nan() { f64::INFINITY } else { value }
     };
-    // A convex function: doubled until it rises, then its minimum is between the last and the one before the last but one.
-    let mut at = (above / variance).min(reach / 3.0);
-    let mut value = bound(at);
-    let (mut low, mut high) = (0.0, 2.0 * at);
-    for _ in 0..200 {
-        let next = if 2.0 * at < reach { 2.0 * at } else { 0.5 * (at + reach) };
-        let further = bound(next);
-        high = next;
-        if further >= value || next - at <= 1e-9 * at {
+    let mut known = |theta: f64| (theta, bound(theta));
+    // A convex function that falls from 0 at 0: halved until it is below, doubled until it rises.
+    let mut low = (0.0, 0.0);
+    let mut best = known((above / variance).min(reach / 3.0));
+    let mut high = best;
+    for _ in 0..60 {
+        if best.1 < 0.0 {
             break;
         }
-        (low, at, value) = (at, next, further);
+        (high, best) = (best, known(0.5 * best.0));
     }
-    golden_section(low, high, (at, value), precision, bound)
+    for _ in 0..if high.0 > best.0 { 0 } else { 200 } {
+        high = known(if 2.0 * best.0 < reach { 2.0 * best.0 } else { 0.5 * (best.0 + reach) });
+        if high.1 >= best.1 || high.0 - best.0 <= 1e-9 * best.0 {
+            break;
+        }
+        (low, best) = (best, high);
+    }
+    least([low, best, high], known)
 }
 
 /// Of the size of what is subtracted.
 const SLACK: f64 = 8.0 * f64::EPSILON;
 
-/// The least of `bound` between `low` and `high`, `best` being a point in between.
-fn golden_section(
-    mut low: f64,
-    mut high: f64,
-    mut best: (f64, f64),
-    precision: f64,
-    mut bound: impl FnMut(f64) -> f64,
-) -> (f64, f64) {
-    const STEP: f64 = 0.381_966_011_250_105;
-    while high - low > precision * high {
-        let probe = if high - best.0 > best.0 - low {
-            best.0 + STEP * (high - best.0)
-        } else {
-            best.0 - STEP * (best.0 - low)
-        };
-        let value = bound(probe);
-        let (inner, outer) = if value < best.1 { ((probe, value), best.0) } else { (best, probe) };
+/// A θ and ln of the bound there.
+type Known = (f64, f64);
+
+/// The least of a convex function, the middle of three points being the least known: by parabolas, until no other point could be
+/// lower by as much as matters.
+fn least([mut low, mut best, mut high]: [Known; 3], mut known: impl FnMut(f64) -> Known) -> Known {
+    const GAIN: f64 = 1e-9;
+    for round in 1_u32..100 {
+        if could_gain([low, best, high]) <= GAIN * (1.0 + best.1.abs()) {
+            break;
+        }
+        let probe = known(next(round, [low, best, high]));
+        let (inner, outer) = if probe.1 < best.1 { (probe, best) } else { (best, probe) };
         best = inner;
-        if outer > best.0 { high = outer } else { low = outer }
+        if outer.0 > best.0 { high = outer } else { low = outer }
     }
     best
+}
+
+/// How much lower it could be: a convex function is above the line through two of its points outside of them.
+fn could_gain([low, best, high]: [Known; 3]) -> f64 {
+    let falls = (low.1 - best.1) / (best.0 - low.0);
+    let rises = (high.1 - best.1) / (high.0 - best.0);
+    (falls * (high.0 - best.0)).max(rises * (best.0 - low.0))
+}
+
+/// Where to look next: the vertex of the parabola through the three, a little beside the best where that is it, and each fourth
+/// time the middle of the wider side.
+fn next(round: u32, [low, best, high]: [Known; 3]) -> f64 {
+    let wider = if high.0 - best.0 > best.0 - low.0 { high.0 } else { low.0 };
+    let (left, right) = (best.0 - low.0, high.0 - best.0);
+    let (falls, rises) = ((low.1 - best.1) / left, (high.1 - best.1) / right);
+    let vertex = best.0 + 0.5 * (right * falls - left * rises) / (falls + rises);
+    if round.is_multiple_of(4) || !(vertex > low.0 && vertex < high.0) {
+        return 0.5 * (best.0 + wider);
+    }
+    let beside = 1e-3 * (wider - best.0);
+    if (vertex - best.0).abs() < 1e-3 * beside.abs() { best.0 + beside } else { vertex }
 }
 
 #[cfg(test)]
@@ -99,9 +116,36 @@ mod tests {
         for z in [0.5_f64, 1.0, 5.0, 40.0] {
             let p = chernoff(3.0 + 2.0 * z, moments, ln_mgf);
             assert!((p.ln() + 0.5 * z * z).abs() < 1e-6, "{z}: {}", p.ln());
+            // What is known of the variance only says where to begin.
+            for variance in [1e-9, 1e9] {
+                let far = chernoff(3.0 + 2.0 * z, Moments { variance, ..moments }, ln_mgf);
+                assert!((far.ln() - p.ln()).abs() < 1e-6, "{z}: {}", far.ln());
+            }
         }
         for s in [3.0, 2.0, f64::NEG_INFINITY, f64::NAN] {
             assert_eq!(chernoff(s, moments, ln_mgf), LogP::ONE);
+        }
+    }
+
+    #[test]
+    fn few_points_are_enough() {
+        let count = |s: f64, law: Moments, ln_mgf: &dyn Fn(f64) -> f64| {
+            let mut count = 0;
+            chernoff(s, law, |theta| {
+                count += 1;
+                ln_mgf(theta)
+            });
+            count
+        };
+        let law = Moments { mean: 250.0, variance: 187.5, reach: f64::INFINITY };
+        for k in [251.0, 300.0, 400.0, 700.0] {
+            let points = count(k, law, &|t| 1000.0 * (0.25 * t.exp_m1()).ln_1p());
+            assert!(points <= 16, "{k}: {points}");
+        }
+        let law = Moments { mean: 50.0, variance: 50.0, reach: 1.0 };
+        for x in [51.0, 80.0, 500.0, 1e6] {
+            let points = count(x, law, &|t| -50.0 * (-t).ln_1p());
+            assert!(points <= 40, "{x}: {points}");
         }
     }
 

@@ -86,7 +86,7 @@ impl ListedSum {
         let unit = Unit::Successes { trials: 1, p: self.share() };
         let independent = SignedSum::new(unit, self.weights.iter().copied())?;
         let centred = Moments { variance: independent.moments().variance, ..moments };
-        let (theta, _) = tilt(s, centred, 1e-3, &mut |theta| independent.ln_mgf(theta));
+        let (theta, _) = tilt(s, centred, &mut |theta| independent.ln_mgf(theta));
         if theta <= 0.0 {
             return Ok(LogP::ONE);
         }
