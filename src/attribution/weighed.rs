@@ -125,7 +125,7 @@ impl Weighed {
 
     /// Whether the tail is that of the law itself and not a bound.
     pub fn is_exact(&self) -> bool {
-        matches!(self.law, Tail::Counted(..))
+        matches!(&self.law, Tail::Counted(law, _) if !matches!(law.null(), Null::Lists { .. }))
     }
 
     pub(super) fn law(&self) -> &Tail {

@@ -453,7 +453,9 @@ fn pairs_have_exact_tails() {
             "{spec}: {}",
             weighed.z()
         );
-        assert_eq!(weighed.is_exact(), !spec.contains("synthid-text"), "{spec}");
+        // Lists of fixed size over many contexts, and what is widened, have bounds.
+        let bounded = spec.contains("synthid-text") || spec.contains("transformers-kgw");
+        assert_eq!(weighed.is_exact(), !bounded, "{spec}");
         let p: Vec<f64> =
             (0..300).map(|number| log10_p(&transcript, &mark(&way, number))).collect();
         let hits = p.iter().filter(|p| **p <= 0.05_f64.log10()).count();
