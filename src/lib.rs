@@ -41,7 +41,7 @@
 //! | 1 | [`prf`], [`sampling`], [`lm`] | randomness, choice, traits |
 //! | 2 | [`schemes`], [`watermark`], [`profile`] | what a mark is |
 //! | 3 | [`mod@generate`], [`detect`], [`provenance`] | making and reading, and what is kept of it |
-//! | 4 | [`fingerprint`] | whether a model is a copy of another |
+//! | 4 | [`attribution`], [`fingerprint`], [`attack`], [`mod@bench`] | whether a model was trained on marked text or is a copy; what is left of marks, measured |
 //! | 5 | `tokenizer`, `corpus`, `endpoint`, `engine`, `hub`, `store`, `report`, `serve`, `cluster` | files, network, heavy crates; one feature each |
 //!
 //! A module imports only from layers above its own; `tests/layering.rs` holds the table. Reading order: [`tokens`],
@@ -64,7 +64,9 @@ pub mod profile;
 pub mod schemes;
 pub mod watermark;
 
+pub mod attack;
 pub mod attribution;
+pub mod bench;
 pub mod detect;
 pub mod fingerprint;
 pub mod generate;

@@ -22,6 +22,7 @@
 //! - [`copies`]: copies to try the tests on, sketches to publish, and how a copy is read
 //! - [`bundles`]: evidence that others can check
 //! - [`behaviour`]: whether a model is another's copy, from its answers
+//! - [`harness`]: plans, attacks and tables: measuring schemes and detectors in one way
 //! - [`threat_model`]: what a mark can and cannot prove
 //! - [`formats`]: the PRF's bytes, profiles, key files, rows
 
@@ -35,6 +36,7 @@ pub mod defaults;
 pub mod engines;
 pub mod fingerprint;
 pub mod formats;
+pub mod harness;
 pub mod many_keys;
 pub mod models;
 pub mod payloads;

@@ -38,15 +38,15 @@ fn base64(bytes: &[u8]) -> String {
 
 /// A column's name, and how its cells stand.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Column {
-    Words(&'static str),
-    Number(&'static str),
+pub(super) enum Column<'a> {
+    Words(&'a str),
+    Number(&'a str),
 }
 
 /// A table that scrolls by itself where it is wider than the page; `rows` are whole `tr` elements.
 pub(super) fn table(
     label: &str,
-    columns: &[Column],
+    columns: &[Column<'_>],
     rows: impl IntoIterator<Item = String>,
 ) -> String {
     let head = columns.iter().map(|column| match column {

@@ -8,6 +8,7 @@
 
 mod attribution;
 mod axis;
+mod bench;
 mod escape;
 mod finding;
 mod frame;
@@ -22,6 +23,7 @@ mod words;
 use std::io::{self, Write};
 
 pub use attribution::write_attributions;
+pub use bench::{bench_pictures, bench_tables, write_bench};
 pub use finding::Finding;
 pub use kept::{MOST_LISTED, MOST_SECTIONS, MOST_TOKENS};
 

@@ -20,8 +20,12 @@ mod calibration;
 mod chat;
 #[cfg(feature = "bundled")]
 mod cli;
+#[cfg(feature = "bundled")]
+mod cli_attack;
 #[cfg(all(feature = "bundled", feature = "endpoint"))]
 mod cli_attribute;
+#[cfg(feature = "bundled")]
+mod cli_bench;
 #[cfg(feature = "bundled")]
 mod cli_calibrate;
 #[cfg(feature = "bundled")]

@@ -1,7 +1,10 @@
 //! What may be typed. Parsing does no work; `assemble` turns it into objects.
 
+mod attack;
 #[cfg(feature = "engine")]
 pub mod attribute;
+#[cfg(feature = "engine")]
+mod bench;
 pub mod bundle;
 #[cfg(feature = "engine")]
 pub mod fingerprint;
@@ -22,8 +25,11 @@ use touchmark::keys::TenantName;
 use touchmark::profile::TokenizerPin;
 use touchmark::profile::import::Tool;
 
+pub use attack::{Attack, AttackFormat};
 #[cfg(feature = "engine")]
 pub use attribute::{Attribute, AttributeAction};
+#[cfg(feature = "engine")]
+pub use bench::{Bench, BenchAction, BenchReport, BenchRun};
 pub use bundle::{Bundle, BundleAction};
 #[cfg(feature = "engine")]
 pub use fingerprint::{Fingerprint, FingerprintAction};
@@ -167,6 +173,11 @@ pub enum Command {
     Attribute(Attribute),
     /// Keep evidence so that others can check it: commit, verify, reveal
     Bundle(Bundle),
+    /// Measure schemes, detectors and attacks in the same way
+    #[cfg(feature = "engine")]
+    Bench(Bench),
+    /// Edit texts as somebody would who wants to be rid of a mark
+    Attack(Attack),
     /// Look for marks in the tables of a query
     #[cfg(feature = "cluster")]
     Sql(Sql),

@@ -53,6 +53,9 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         #[cfg(feature = "engine")]
         Some(Command::Attribute(args)) => commands::attribute::run(&cli.global, args),
         Some(Command::Bundle(args)) => commands::bundle::run(&cli.global, args),
+        #[cfg(feature = "engine")]
+        Some(Command::Bench(args)) => commands::bench::run(&cli.global, args),
+        Some(Command::Attack(args)) => commands::attack::run(&cli.global, args),
         #[cfg(feature = "cluster")]
         Some(Command::Sql(args)) => commands::sql::run(&cli.global, args),
         #[cfg(feature = "cluster")]

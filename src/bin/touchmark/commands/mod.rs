@@ -2,8 +2,11 @@
 
 #[cfg(feature = "serve")]
 pub mod api_key;
+pub mod attack;
 #[cfg(feature = "engine")]
 pub mod attribute;
+#[cfg(feature = "engine")]
+pub mod bench;
 pub mod bundle;
 #[cfg(bundled_models)]
 pub mod bundled;

@@ -87,7 +87,8 @@ impl Local {
         };
         let model = load(global, &place, loading)?;
         let name = if chat { "scribe-16m-chat".to_owned() } else { place.name.clone() };
-        let weights = weights_hash(&place.files).with_context(|| format!("cannot hash {name}"))?;
+        let weights =
+            weights_hash(&place.files, chat).with_context(|| format!("cannot hash {name}"))?;
         Ok(Self { model, name, weights, seed, asked: 0, read: None })
     }
 

@@ -98,10 +98,11 @@ fn tokenizer_source(
     Ok(TokenizerSource { file, vocab_size, name: place.name.clone(), entropy })
 }
 
-/// What tells a model's weights from others: BLAKE3 of the one file that holds them, or of the names and hashes of several.
-pub fn weights_hash(files: &Files) -> anyhow::Result<String> {
+/// What tells a model's weights from others: BLAKE3 of the one file that holds them, or of the names and hashes of several; of the bundled
+/// ones, those that were trained on conversations where `chat` says so.
+pub fn weights_hash(files: &Files, chat: bool) -> anyhow::Result<String> {
     let paths = match files {
-        Files::Bundled => return bundled_hash(),
+        Files::Bundled => return bundled_hash(chat),
         Files::Gguf(path) => vec![path.clone()],
         Files::Folder(folder) => {
             let entries = std::fs::read_dir(folder)
@@ -133,12 +134,14 @@ fn file_hash(path: &Path) -> anyhow::Result<blake3::Hash> {
 }
 
 #[cfg(bundled_models)]
-fn bundled_hash() -> anyhow::Result<String> {
-    Ok(blake3::hash(crate::commands::bundled::CHAT_WEIGHTS).to_hex().to_string())
+fn bundled_hash(chat: bool) -> anyhow::Result<String> {
+    use crate::commands::bundled::{CHAT_WEIGHTS, WEIGHTS};
+
+    Ok(blake3::hash(if chat { CHAT_WEIGHTS } else { WEIGHTS }).to_hex().to_string())
 }
 
 #[cfg(not(bundled_models))]
-fn bundled_hash() -> anyhow::Result<String> {
+fn bundled_hash(_: bool) -> anyhow::Result<String> {
     anyhow::bail!("{}", super::NO_BUNDLED)
 }
 

@@ -89,7 +89,7 @@ pub fn served(
     place: &Place,
     name: String,
 ) -> anyhow::Result<Served> {
-    let hash = models::weights_hash(&place.files)?;
+    let hash = models::weights_hash(&place.files, true)?;
     let models::Model { lm, tokenizer, begin, ends, chat, .. } = model;
     let (window, vocab_size) = (lm.max_positions(), lm.vocab_size());
     let bytes_per_position = lm.bytes_per_position();

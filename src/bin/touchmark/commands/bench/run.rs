@@ -1,0 +1,138 @@
+//! `touchmark bench run`: from a plan to results.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use touchmark::bench::{Bench, Machine, MadeWith, Measured, Plan, Weights};
+use touchmark::corpus::{Content, documents, sources};
+use touchmark::lm::LanguageModel;
+use touchmark::tokens::Tokenize;
+
+use super::kept::Folder;
+use super::table;
+use crate::args::{BenchRun, Global};
+use crate::models::{self, Model, Reach};
+use crate::output::Exit;
+use crate::whole_file::WholeFile;
+
+pub fn run(global: &Global, args: &BenchRun) -> anyhow::Result<Exit> {
+    let named = || format!("{} is no plan", args.plan.display());
+    let text = std::fs::read_to_string(&args.plan)
+        .with_context(|| format!("cannot read {}", args.plan.display()))?;
+    let plan: Plan = toml::from_str(&text).with_context(named)?;
+    plan.check().with_context(named)?;
+    let beside = args.plan.parent().unwrap_or_else(|| Path::new(""));
+    let (human, human_hash) = human(&beside.join(&plan.human))?;
+    if let Some(wanted) = &plan.human_blake3 {
+        ensure!(
+            wanted.eq_ignore_ascii_case(&human_hash),
+            "{} has BLAKE3 {human_hash}, not that of the plan, {wanted}: numbers of another text are not comparable",
+            plan.human
+        );
+    }
+    let loader = Loader { global, args, beside };
+    let (mut model, model_name) = loader.load(&plan.model)?;
+    let mut judge = plan.judge.as_deref().map(|name| loader.load(name)).transpose()?;
+    let made_with = MadeWith {
+        model: model_name,
+        judge: judge.as_ref().map(|(_, name)| name.clone()),
+        tokenizer: model.tokenizer.hash().to_string(),
+        human: human_hash,
+        human_texts: human.len(),
+    };
+    let mut folder = Folder::open(global, &args.output, &plan, &made_with)?;
+    let judge = judge.as_mut().map(|(judge, _)| {
+        (judge.lm.as_mut() as &mut dyn LanguageModel, &judge.tokenizer as &dyn Tokenize)
+    });
+    let mut bench = Bench {
+        plan: &plan,
+        model: model.lm.as_mut(),
+        tokenizer: &model.tokenizer,
+        judge,
+        human: &human,
+    };
+    let results = bench.run(&mut folder)?;
+    folder.done();
+    let measured = Measured {
+        schema: Measured::SCHEMA,
+        touchmark: env!("CARGO_PKG_VERSION").to_owned(),
+        plan,
+        made_with,
+        machine: here(global),
+        results,
+    };
+    write(&args.output.join("results.json"), &measured)?;
+    std::io::stdout().write_all(table::summary(&measured.results).as_bytes())?;
+    Ok(Exit::Done)
+}
+
+fn write(path: &Path, measured: &Measured) -> anyhow::Result<()> {
+    let mut file = WholeFile::create(path)?;
+    serde_json::to_writer_pretty(&mut file, measured)?;
+    file.write_all(b"\n")?;
+    file.finish()
+}
+
+/// The texts of a file, and its hash.
+fn human(path: &Path) -> anyhow::Result<(Vec<String>, String)> {
+    let bytes = std::fs::read(path)
+        .with_context(|| format!("cannot read the human text of the plan, {}", path.display()))?;
+    let hash = blake3::hash(&bytes).to_hex().to_string();
+    let mut texts = Vec::new();
+    for document in documents(sources(vec![path.to_owned()], None), Default::default()) {
+        match document?.content {
+            Content::Text(text) => texts.push(text),
+            Content::Tokens(_) => bail!("{} holds token ids, not text", path.display()),
+        }
+    }
+    Ok((texts, hash))
+}
+
+/// Loads the models of a plan.
+struct Loader<'a> {
+    global: &'a Global,
+    args: &'a BenchRun,
+    beside: &'a Path,
+}
+
+impl Loader<'_> {
+    /// A model, and its name with the hash of its weights. A path is meant from the plan's folder.
+    fn load(&self, name: &str) -> anyhow::Result<(Model, Weights)> {
+        let chat = name == models::BUNDLED_CHAT;
+        let path = if chat || name == "bundled" {
+            PathBuf::from("bundled")
+        } else {
+            Some(self.beside.join(name)).filter(|path| path.exists()).unwrap_or_else(|| name.into())
+        };
+        let revision = self.args.loading.revision.as_deref();
+        let place = models::locate(self.global, Some(&path), revision, Reach::Fetch)?;
+        let loading = models::Loading {
+            tokenizer: None,
+            device: self.args.loading.device,
+            dtype: self.args.loading.dtype.into(),
+            chat,
+        };
+        let hash = models::weights_hash(&place.files, chat)?;
+        let model = models::load(self.global, &place, loading)?;
+        let name = if chat { name.to_owned() } else { place.name };
+        Ok((model, Weights { name, blake3: hash }))
+    }
+}
+
+fn here(global: &Global) -> Machine {
+    Machine {
+        os: std::env::consts::OS.to_owned(),
+        architecture: std::env::consts::ARCH.to_owned(),
+        processor: processor().unwrap_or_else(|| "unknown".to_owned()),
+        cores: std::thread::available_parallelism().map_or(1, Into::into),
+        threads: global.threads,
+    }
+}
+
+/// As Linux names it.
+fn processor() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let name = text.lines().find_map(|line| line.strip_prefix("model name"))?;
+    Some(name.trim_start_matches([' ', '\t', ':']).to_owned())
+}
