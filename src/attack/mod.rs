@@ -2,8 +2,8 @@
 //!
 //! What a mark is worth is what is left of it when somebody edits the text. An [`Attack`] is one way of editing, `strength` the share of
 //! words, letters or sentences that it edits: exactly round(strength · n) of the n there are, drawn without replacement. Edits of one
-//! seed are nested: those of a smaller strength are among those of a greater one, so that a curve over strengths is of one attack that
-//! grows. The same seed gives the same text on every machine. Strength 0 changes nothing.
+//! seed are nested, but for `copy-paste` and `shuffle`: those of a smaller strength are among those of a greater one, so that a curve over
+//! strengths is of one attack that grows. The same seed gives the same text on every machine. Strength 0 changes nothing.
 //!
 //! | attack | unit | what it does to each | stands for |
 //! |---|---|---|---|

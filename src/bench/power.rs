@@ -76,7 +76,7 @@ impl Texts<'_> {
     /// What comes after this text, human or marked under other keys.
     fn other(&self, which: OtherPlan, number: usize) -> Result<String, BenchError> {
         let mut other = String::new();
-        for at in number + 1..=number + OTHERS.min(self.marked.len()) {
+        for at in number + 1..=number + OTHERS.min(self.marked.len().saturating_sub(1)) {
             let at = at % self.marked.len();
             let ids = match which {
                 OtherPlan::Human => self.human.continuation(at),

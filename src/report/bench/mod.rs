@@ -22,7 +22,7 @@ pub fn write_bench(
     out: &mut impl Write,
 ) -> Result<(), ReportError> {
     out.write_all(frame::opening(TITLE).as_bytes())?;
-    out.write_all(head(date).as_bytes())?;
+    out.write_all(head(measured, date).as_bytes())?;
     out.write_all(b"<main>\n")?;
     out.write_all(what(measured).as_bytes())?;
     for part in PARTS {
@@ -116,15 +116,16 @@ const PARTS: [Part; 7] = [
     },
 ];
 
-fn head(date: &str) -> String {
-    let links = PARTS.map(|part| format!("<a href=\"#{}\">{}</a> ", part.id, part.heading));
+fn head(measured: &Measured, date: &str) -> String {
+    let told = PARTS.iter().filter(|part| !(part.table)(measured).is_empty());
+    let links = told.map(|part| format!("<a href=\"#{}\">{}</a> ", part.id, part.heading));
     format!(
         "<header>\n<h1>{TITLE}</h1>\n<p>Marks, attacks and detectors, measured in one way.</p>\n<p class=\"note\">Made by touchmark {} on \
          {}. Who has the plan, the weights and the human text can repeat it.</p>\n<nav aria-label=\"Contents\">{}<a href=\"#method\">How it \
          was measured</a></nav>\n</header>\n",
         env!("CARGO_PKG_VERSION"),
         Text(date),
-        links.concat()
+        links.collect::<String>()
     )
 }
 

@@ -12,6 +12,7 @@ use touchmark::tokens::Tokenize;
 use super::kept::Folder;
 use super::table;
 use crate::args::{BenchRun, Global};
+use crate::interrupt;
 use crate::models::{self, Model, Reach};
 use crate::output::Exit;
 use crate::whole_file::WholeFile;
@@ -52,6 +53,9 @@ pub fn run(global: &Global, args: &BenchRun) -> anyhow::Result<Exit> {
         judge,
         human: &human,
     };
+    interrupt::end_cleanly(
+        "; the texts written so far are kept, and the same command goes on".to_owned(),
+    );
     let results = bench.run(&mut folder)?;
     folder.done();
     let measured = Measured {
