@@ -151,9 +151,52 @@ class SynthId:
         }
 
 
+def markllm_stand_ins():
+    """The package's own __init__ files import every scheme and its models; what is run here needs none."""
+    for name in ("", ".watermark", ".watermark.kgw", ".watermark.exp", ".utils", ".exceptions", ".visualize"):
+        stand_in("markllm" + name, __path__=[str(CACHE.joinpath("site/markllm", *name.split(".")))])
+    stand_in("markllm.utils.transformers_config", TransformersConfig=object)
+    stand_in("markllm.visualize.data_for_visualization", DataForVisualization=object)
+
+
+class MarkLlm:
+    """Its classes take texts; a tokenizer that gives back ids as they are lets them read ids."""
+
+    def __init__(self, file, vocab_size):
+        markllm_stand_ins()
+        # The package calls scipy.stats without importing it.
+        import scipy.stats  # noqa: F401
+        from markllm.watermark.exp.exp import EXP
+        from markllm.watermark.kgw.kgw import KGW
+
+        self.is_exp = json.loads(file.read_text())["algorithm_name"] == "EXP"
+        model = types.SimpleNamespace(model=None, tokenizer=Ids(), vocab_size=vocab_size, device="cpu", gen_kwargs={})
+        self.detector = (EXP if self.is_exp else KGW)(str(file), model)
+        self.width = self.detector.config.prefix_length
+
+    def __call__(self, ids, prompt=None, fully=True):
+        found = self.detector.detect_watermark(ids)
+        score = float(found["score"])
+        # KGW has a threshold of z and no p-value: here its normal tail.
+        p = score if self.is_exp else 0.5 * math.erfc(score / math.sqrt(2))
+        return {
+            "scored": len(ids) - self.width, "score": score, "log10_p": log10(p), "own": bool(found["is_watermarked"]),
+        }
+
+
+class Ids:
+    """A tokenizer of ids that are ids already."""
+
+    def encode(self, ids, **_):
+        return torch.tensor([ids])
+
+    def __call__(self, ids, **_):
+        return {"input_ids": torch.tensor([ids])}
+
+
 def versions():
     from importlib.metadata import version
 
     sys.path_importer_cache.clear()
-    found = {name: version(name) for name in ("torch", "transformers", "jax", "sglang", "synthid-text")}
+    found = {name: version(name) for name in ("torch", "transformers", "jax", "sglang", "synthid-text", "markllm")}
     return {**found, "vllm": "0.33.0", "synthid-text repository": "addb4a1"}

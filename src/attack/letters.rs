@@ -10,7 +10,7 @@ pub fn typos(text: &str, chosen: &mut Chosen) -> String {
     let words = Words::of(text);
     let long = |word: &str| bare(word).1.chars().count() >= LETTERS;
     let fit: Vec<bool> = words.words.iter().map(|(_, word)| long(word)).collect();
-    let edited = of_those(&fit, chosen);
+    let edited = chosen.of_those(&fit);
     words.join(|at| {
         let (before, word, after) = bare(words.words[at].1);
         if !edited[at] {
@@ -18,12 +18,6 @@ pub fn typos(text: &str, chosen: &mut Chosen) -> String {
         }
         format!("{before}{}{after}", mistyped(word, &mut chosen.noise_of(at)))
     })
-}
-
-/// For each unit whether it is edited, where only some can be.
-fn of_those(fit: &[bool], chosen: &mut Chosen) -> Vec<bool> {
-    let mut edited = chosen.among(fit.iter().filter(|fit| **fit).count()).into_iter();
-    fit.iter().map(|fit| *fit && edited.next() == Some(true)).collect()
 }
 
 /// A word with one slip after its first letter: transposed where neighbours differ, lost, doubled, or the key beside.
@@ -86,7 +80,7 @@ const ALIKE: [(char, char); 25] = [
 pub fn homoglyphs(text: &str, chosen: &mut Chosen) -> String {
     let alike = |letter: char| ALIKE.iter().find(|(latin, _)| *latin == letter).map(|pair| pair.1);
     let fit: Vec<bool> = text.chars().map(|letter| alike(letter).is_some()).collect();
-    let edited = of_those(&fit, chosen);
+    let edited = chosen.of_those(&fit);
     let letter = |(letter, edited)| if edited { alike(letter).unwrap_or(letter) } else { letter };
     text.chars().zip(edited).map(letter).collect()
 }
@@ -107,7 +101,7 @@ pub fn case(text: &str, chosen: &mut Chosen) -> String {
     let words = Words::of(text);
     let fit: Vec<bool> =
         words.words.iter().map(|(_, word)| word.contains(char::is_alphabetic)).collect();
-    let edited = of_those(&fit, chosen);
+    let edited = chosen.of_those(&fit);
     words.join(|at| {
         let word = words.words[at].1;
         match edited[at] {

@@ -31,6 +31,12 @@ impl Chosen {
         edited
     }
 
+    /// For each unit whether it is edited, where only these can be.
+    pub fn of_those(&mut self, fit: &[bool]) -> Vec<bool> {
+        let mut edited = self.among(fit.iter().filter(|fit| **fit).count()).into_iter();
+        fit.iter().map(|fit| *fit && edited.next() == Some(true)).collect()
+    }
+
     /// All of n units in an order that does not depend on the strength.
     pub fn order(&mut self, n: usize) -> Vec<usize> {
         let mut noise = self.noise();

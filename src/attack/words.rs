@@ -63,10 +63,7 @@ pub fn synonyms(text: &str, thesaurus: &Thesaurus, chosen: &mut Chosen) -> Strin
     let words = Words::of(text);
     let has: Vec<Option<&[String]>> =
         words.words.iter().map(|(_, word)| thesaurus.of(bare(word).1)).collect();
-    let edited = chosen.among(has.iter().flatten().count());
-    let mut next = edited.into_iter();
-    let edited: Vec<bool> =
-        has.iter().map(|has| has.is_some() && next.next() == Some(true)).collect();
+    let edited = chosen.of_those(&has.iter().map(Option::is_some).collect::<Vec<_>>());
     words.join(|at| match has[at] {
         Some(like) if edited[at] => {
             let (before, word, after) = bare(words.words[at].1);

@@ -33,7 +33,7 @@ use super::error::BenchError;
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Of keys, of what is sampled, and of attacks.
-    #[serde(default = "one")]
+    #[serde(default = "first_seed")]
     pub seed: u64,
     /// Marked texts of each scheme and setting.
     pub texts: usize,
@@ -42,6 +42,9 @@ pub struct Plan {
     pub prompt_tokens: usize,
     /// Lengths in tokens at which texts are read, ascending.
     pub lengths: Vec<usize>,
+    /// Those of them at which attacked texts are read; all where none is named. What is rewritten or stolen has the greatest of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attacked_lengths: Vec<usize>,
     /// False-alarm rates at which power is told.
     #[serde(default = "fpr")]
     pub fpr: Vec<f64>,
@@ -83,7 +86,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StealingPlan {
-    /// Numbers of marked texts of the greatest length that he has, ascending, and as many unmarked ones.
+    /// Numbers of marked texts of the greatest attacked length that he has, ascending, and as many unmarked ones.
     pub queries: Vec<usize>,
     /// Texts that he then writes, and that he scrubs.
     pub texts: usize,
@@ -91,7 +94,7 @@ pub struct StealingPlan {
     #[serde(default = "nats")]
     pub nats: f32,
     /// Tokens before a token that he takes the mark to depend on; 0 of a mark with one list for all.
-    #[serde(default = "one_segment")]
+    #[serde(default = "one")]
     pub context_width: usize,
 }
 
@@ -145,7 +148,7 @@ pub struct AttackPlan {
     #[serde(default)]
     pub similarity: f64,
     /// Pieces, of `copy-paste`.
-    #[serde(default = "one_segment")]
+    #[serde(default = "one")]
     pub segments: usize,
     /// What words and passages are taken from.
     #[serde(default)]
@@ -191,7 +194,7 @@ pub struct CalibrationPlan {
     #[serde(default = "window")]
     pub tokens: usize,
     /// Keys for each of them, every pair with a fresh one.
-    #[serde(default = "one_segment")]
+    #[serde(default = "one")]
     pub keys: usize,
     /// Most texts.
     #[serde(default = "many")]
@@ -211,6 +214,16 @@ impl Plan {
         self.lengths.last().copied().unwrap_or(0)
     }
 
+    /// Lengths at which attacked texts are read.
+    pub fn attacked(&self) -> &[usize] {
+        if self.attacked_lengths.is_empty() { &self.lengths } else { &self.attacked_lengths }
+    }
+
+    /// Most tokens of an attacked text.
+    pub fn longest_attacked(&self) -> usize {
+        self.attacked().last().copied().unwrap_or(0)
+    }
+
     /// Refuses what cannot be measured.
     ///
     /// # Errors
@@ -224,11 +237,17 @@ impl Plan {
         if self.prompt_tokens == 0 {
             return wrong("prompt_tokens", "at least one is needed");
         }
-        let ascends = self.lengths.windows(2).all(|pair| pair[0] < pair[1]);
-        if self.lengths.is_empty() || self.lengths[0] == 0 || !ascends {
+        if self.lengths.is_empty() || self.lengths[0] == 0 || !ascend(&self.lengths) {
             return wrong(
                 "lengths",
                 "give numbers of tokens, at least one, each greater than the one before",
+            );
+        }
+        let is_read = |tokens: &usize| self.lengths.contains(tokens);
+        if !self.attacked_lengths.iter().all(is_read) || !ascend(&self.attacked_lengths) {
+            return wrong(
+                "attacked_lengths",
+                "give some of the lengths, each greater than the one before",
             );
         }
         if self.fpr.is_empty() || !self.fpr.iter().all(|&fpr| fpr > 0.0 && fpr < 1.0) {
@@ -284,10 +303,16 @@ impl Plan {
 
 impl StealingPlan {
     fn can_be_measured(&self) -> bool {
-        let ascends = self.queries.windows(2).all(|pair| pair[0] < pair[1]);
         let nats = self.nats > 0.0 && self.nats <= 100.0;
-        self.texts > 0 && nats && ascends && self.queries.first().is_some_and(|&first| first > 0)
+        self.texts > 0
+            && nats
+            && ascend(&self.queries)
+            && self.queries.first().is_some_and(|&first| first > 0)
     }
+}
+
+fn ascend(values: &[usize]) -> bool {
+    values.windows(2).all(|pair| pair[0] < pair[1])
 }
 
 fn distinct<'a>(names: impl Iterator<Item = &'a String>) -> bool {
@@ -295,11 +320,11 @@ fn distinct<'a>(names: impl Iterator<Item = &'a String>) -> bool {
     names.into_iter().all(|name| seen.insert(name))
 }
 
-fn one() -> u64 {
+fn first_seed() -> u64 {
     1
 }
 
-fn one_segment() -> usize {
+fn one() -> usize {
     1
 }
 
@@ -355,6 +380,7 @@ mod tests {
         assert!(fault("texts = 4", "texts = 0").contains("texts"));
         assert!(fault("[10, 20]", "[20, 10]").contains("lengths"));
         assert!(fault("[10, 20]", "[]").contains("lengths"));
+        assert!(fault("[10, 20]", "[10]\nattacked_lengths = [20]").contains("attacked_lengths"));
         assert!(fault("[10, 20]", "[10]\nfpr = [2.0]").contains("fpr"));
         assert!(fault("\"kgw\" }", "\"kgw\", gamma = 2.0 }").contains("\"a\""));
         let again = "spec = { scheme = \"kgw\" }\n[[scheme]]\nname = \"a\"\nspec = { scheme = \"unigram\" }";

@@ -10,6 +10,7 @@ use super::error::BenchError;
 use super::plan::{AttackPlan, DetectorPlan, OtherPlan, Plan};
 use super::reading::Reader;
 use super::results::{Level, PowerRow, SizeRow};
+use super::run::Condition;
 use super::texts::{Human, Purpose};
 
 /// Confidence of every interval.
@@ -28,6 +29,7 @@ pub(super) struct Blow<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Texts<'a> {
     pub plan: &'a Plan,
+    pub condition: Condition<'a>,
     pub tokenizer: &'a dyn Tokenize,
     pub human: &'a Human,
     pub marked: &'a [Vec<TokenId>],
@@ -109,8 +111,8 @@ pub(super) fn power(
     let scores = |p: &[LogP]| p.iter().map(|p| -p.log10()).collect::<Vec<f64>>();
     let count = detectors.len() as f64;
     Ok(PowerRow {
-        scheme: String::new(),
-        sampling: String::new(),
+        scheme: texts.condition.scheme_name().to_owned(),
+        sampling: texts.condition.sampling.name.clone(),
         detector: how.name().to_owned(),
         attack: blow.map_or("none", |blow| blow.plan.attack.name()).to_owned(),
         strength: blow.map_or(0.0, |blow| blow.strength),
@@ -181,8 +183,8 @@ pub(super) fn size(
     needed.sort_unstable();
     let reached = Rate::new(needed.len() as u64, marks.len() as u64, CONFIDENCE)?;
     Ok(Some(SizeRow {
-        scheme: String::new(),
-        sampling: String::new(),
+        scheme: texts.condition.scheme_name().to_owned(),
+        sampling: texts.condition.sampling.name.clone(),
         p: P,
         median_tokens: needed.get((marks.len() - 1) / 2).copied(),
         reached,

@@ -9,6 +9,7 @@ use crate::tokens::{TokenId, Tokenize};
 
 use super::error::BenchError;
 use super::results::{QualityRow, TextMeasures};
+use super::run::Condition;
 
 /// Draws of the permutation test.
 const DRAWS: u64 = 9_999;
@@ -39,6 +40,7 @@ impl Judged {
     /// A row, with what is different from unmarked texts of the same prompts.
     pub fn row(
         &self,
+        condition: Condition<'_>,
         tokens: usize,
         unmarked: Option<&Self>,
         seed: u64,
@@ -48,8 +50,8 @@ impl Judged {
         });
         let p = differences.as_deref().map(|it| sign_flips(it, seed)).transpose()?;
         Ok(QualityRow {
-            scheme: String::new(),
-            sampling: String::new(),
+            scheme: condition.scheme_name().to_owned(),
+            sampling: condition.sampling.name.clone(),
             tokens,
             mean: self.mean(),
             loss_difference: differences.as_deref().map(mean_and_margin),

@@ -1,5 +1,6 @@
 //! Running a plan.
 
+use std::iter;
 use std::time::Instant;
 
 use crate::attack::{Rewriter, Rewritten};
@@ -15,7 +16,7 @@ use super::plan::{DetectorPlan, NamedSampling, NamedScheme, Plan};
 use super::power::{Blow, Texts, alike, power, size};
 use super::quality::Judged;
 use super::reading::{Reader, detectors};
-use super::results::{CostRow, PowerRow, Results};
+use super::results::{CostRow, Results};
 use super::stealing::Thief;
 use super::texts::{Human, Purpose, Written, marks, streams, write};
 
@@ -119,24 +120,24 @@ impl Bench<'_> {
         human: &Human,
         keep: &mut dyn Keep,
     ) -> Result<(Written, Option<f64>), BenchError> {
-        let (kept, began) = (keep.kept(&condition)?, Instant::now());
-        let is_kept = kept.is_some();
-        let texts = match kept {
-            Some(texts) => texts,
-            None => self.written(condition, marks, human, keep)?,
+        let (texts, seconds) = match keep.kept(&condition)? {
+            Some(texts) => (texts, None),
+            None => {
+                let began = Instant::now();
+                let texts = self.written(condition, marks, human, keep)?;
+                (texts, Some(began.elapsed().as_secs_f64()))
+            }
         };
-        let seconds = began.elapsed().as_secs_f64();
         let needed = self.plan.longest();
         let short = texts.iter().enumerate().find(|(_, ids)| ids.len() < needed);
         if let Some((number, short)) = short {
             let (scheme, have) = (condition.scheme_name().to_owned(), short.len());
             return Err(BenchError::Short { number, scheme, have, needed });
         }
-        if is_kept {
-            return Ok((texts, None));
+        if seconds.is_some() {
+            keep.keep(&condition, &texts)?;
         }
-        keep.keep(&condition, &texts)?;
-        Ok((texts, Some(seconds)))
+        Ok((texts, seconds))
     }
 
     fn written(
@@ -169,10 +170,7 @@ impl Bench<'_> {
         });
         let judged = Judged::new(*judge, *judge_tokenizer, with_prompts)?;
         let seed = self.plan.seed_of(Purpose::Signs);
-        let mut row = judged.row(self.plan.longest(), unmarked, seed)?;
-        row.scheme = condition.scheme_name().to_owned();
-        row.sampling = condition.sampling.name.clone();
-        results.quality.push(row);
+        results.quality.push(judged.row(condition, self.plan.longest(), unmarked, seed)?);
         Ok(Some(judged))
     }
 
@@ -186,43 +184,37 @@ impl Bench<'_> {
         results: &mut Results,
     ) -> Result<(), BenchError> {
         let (plan, scheme) = (self.plan, condition.scheme_name());
-        let texts = Texts { plan, tokenizer: self.tokenizer, human, marked };
-        let blows: Vec<Option<Blow<'_>>> = std::iter::once(None)
-            .chain(plan.attacks.iter().flat_map(|plan| {
-                plan.strengths.iter().map(move |&strength| Some(Blow { plan, strength }))
-            }))
+        let texts = Texts { plan, condition, tokenizer: self.tokenizer, human, marked };
+        let blows: Vec<Blow<'_>> = (plan.attacks.iter())
+            .flat_map(|plan| plan.strengths.iter().map(move |&strength| Blow { plan, strength }))
             .collect();
-        let rows = plan.detectors.len() * plan.lengths.len() * blows.len();
+        let rows = plan.lengths.len() + plan.attacked().len() * blows.len();
+        let rows = plan.detectors.len() * rows;
         keep.begins(&format!("reading {scheme}, {}", condition.sampling.name), rows);
         let mut reader = Reader { model: self.model, tokenizer: self.tokenizer };
-        if let Some(mut row) = size(&marks, &texts, &mut reader)? {
-            (row.scheme, row.sampling) = (scheme.to_owned(), condition.sampling.name.clone());
-            results.size.push(row);
-        }
+        results.size.extend(size(&marks, &texts, &mut reader)?);
         let rewritten = self.rewritten(&texts)?;
         let mut detectors = detectors(marks, DetectorPlan::Whole)?;
-        let name = |mut row: PowerRow| {
-            (row.scheme, row.sampling) = (scheme.to_owned(), condition.sampling.name.clone());
-            row
-        };
         for &how in &plan.detectors {
             detectors = detectors.into_iter().map(|it| it.with_windows(how.windows())).collect();
             for &tokens in &plan.lengths {
                 let mut reader = Reader { model: self.model, tokenizer: self.tokenizer };
-                for &blow in &blows {
+                let attacked = plan.attacked().contains(&tokens).then_some(&blows);
+                let blows = attacked.into_iter().flatten().copied().map(Some);
+                for blow in iter::once(None).chain(blows) {
                     let row = power(&texts, &detectors, how, tokens, blow, &mut reader)?;
-                    results.power.push(name(row));
+                    results.power.push(row);
                     keep.stepped();
                 }
             }
             for (share, marked) in &rewritten {
                 let mut reader = Reader { model: self.model, tokenizer: self.tokenizer };
-                let (after, tokens) = (Texts { marked, ..texts }, plan.longest());
+                let (after, tokens) = (Texts { marked, ..texts }, plan.longest_attacked());
                 let mut row = power(&after, &detectors, how, tokens, None, &mut reader)?;
                 row.similarity = alike(&texts, &after, tokens)?;
                 (row.attack, row.strength, row.strength_used) =
                     ("rewrite".to_owned(), *share, *share);
-                results.power.push(name(row));
+                results.power.push(row);
             }
         }
         Ok(())
@@ -236,7 +228,10 @@ impl Bench<'_> {
             return Err(BenchError::Plan { field: "rewrite", message });
         }
         let read: Vec<Rewritten<'_>> = (texts.marked.iter().enumerate())
-            .map(|(number, ids)| Rewritten { prompt: texts.human.prompt(number), ids })
+            .map(|(number, ids)| {
+                let ids = &ids[..self.plan.longest_attacked()];
+                Rewritten { prompt: texts.human.prompt(number), ids }
+            })
             .collect();
         let seed = self.plan.seed_of(Purpose::Rewriting);
         let rewritten = |&share: &f64| {
@@ -256,16 +251,17 @@ impl Bench<'_> {
         let Some(wanted) = &self.plan.stealing else { return Ok(()) };
         let vocabulary = self.vocabulary();
         keep.begins("stealing", self.plan.schemes.len());
+        let mut thief = Thief {
+            plan: self.plan,
+            wanted,
+            model: self.model,
+            tokenizer: self.tokenizer,
+            human,
+            vocabulary: &vocabulary,
+        };
+        let plain = thief.written(None)?;
         for scheme in &self.plan.schemes {
-            let mut thief = Thief {
-                plan: self.plan,
-                wanted,
-                model: self.model,
-                tokenizer: self.tokenizer,
-                human,
-                vocabulary: &vocabulary,
-            };
-            results.stealing.extend(thief.rows(scheme)?);
+            results.stealing.extend(thief.rows(scheme, &plain)?);
             keep.stepped();
         }
         Ok(())

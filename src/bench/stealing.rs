@@ -28,15 +28,18 @@ pub(super) struct Thief<'a> {
 }
 
 impl Thief<'_> {
-    /// Rows by number of texts, under one key of this scheme.
-    pub fn rows(&mut self, scheme: &NamedScheme) -> Result<Vec<StealingRow>, BenchError> {
+    /// Rows by number of texts, under one key of this scheme; `plain` is what [`Self::written`] gives without marks.
+    pub fn rows(
+        &mut self,
+        scheme: &NamedScheme,
+        plain: &[Vec<TokenId>],
+    ) -> Result<Vec<StealingRow>, BenchError> {
         let pieces = self.plan.pieces();
         let seed = self.plan.seed_of(Purpose::StolenKeys);
         let key = streams(&("stealing", scheme), 1).start;
         // The same key again and again.
         let keys = || std::iter::repeat_n(key, pieces);
         let marked = self.written(Some(&marks(scheme, self.vocabulary, seed, keys())?))?;
-        let plain = self.written(None)?;
         let read = marks(scheme, self.vocabulary, seed, keys().take(1))?;
         let Some(reader) = detectors(read, DetectorPlan::Whole)?.pop() else {
             return Ok(Vec::new());
@@ -65,9 +68,13 @@ impl Thief<'_> {
         Ok(rows)
     }
 
-    fn written(&mut self, marks: Option<&[Watermark]>) -> Result<Vec<Vec<TokenId>>, BenchError> {
+    /// A text for each prompt.
+    pub fn written(
+        &mut self,
+        marks: Option<&[Watermark]>,
+    ) -> Result<Vec<Vec<TokenId>>, BenchError> {
         let sampling = self.plan.samplings[0].sampling(self.plan.seed_of(Purpose::Sampling));
-        let wanted = (sampling, self.plan.longest(), 0..self.plan.pieces());
+        let wanted = (sampling, self.plan.longest_attacked(), 0..self.plan.pieces());
         write(self.model, self.tokenizer, self.human, marks, wanted, &mut || ())
     }
 

@@ -141,6 +141,7 @@
 //! | `sglang` | `--watermark-config`, at most 4,096 bytes | `sglang-gumbel` |
 //! | `synthid` | arguments of `SynthIDLogitsProcessor`; `--hash table` is the package, `iv` the repository since June 2025 | `synthid-text` |
 //! | `lm-watermarking` | arguments of `WatermarkDetector`, or of the older one with `hash_key` | `lm-watermarking` |
+//! | `markllm` | a file of MarkLLM's folder `config`: `KGW`, `EXP`, `Unigram`, `DIP` | `markllm-kgw`, `markllm-exp`, `unigram-watermark`, `dip` |
 //! | `tgi` | `WATERMARK_GAMMA`, `WATERMARK_DELTA` as lines of an environment or JSON | `lm-watermarking` |
 //! | `llama-cpp` | the list of `--synthid-keys`, a proposal (pull request 28350): `--hash` and `--ngram-len` must be given | `synthid-text` |
 //!

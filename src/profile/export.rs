@@ -63,6 +63,7 @@ pub fn write(
         (Tool::Vllm, _) => vllm(&from, repeats, numbers)?,
         (Tool::SgLang, _) => sglang(&from, numbers)?,
         (Tool::LmWatermarking, _) => lm_watermarking(&from, numbers)?,
+        (Tool::MarkLlm, _) => markllm(&from, scheme, numbers)?,
         (Tool::Tgi, _) => tgi(&from, numbers)?,
         (Tool::LlamaCpp, _) => {
             notes.push(Note::Unreleased);
@@ -80,6 +81,7 @@ fn schemes(tool: Tool) -> &'static [&'static str] {
         Tool::SgLang => &["sglang-gumbel"],
         Tool::SynthId | Tool::LlamaCpp => &["synthid-text"],
         Tool::LmWatermarking | Tool::Tgi => &["lm-watermarking"],
+        Tool::MarkLlm => &["markllm-kgw", "markllm-exp", "unigram-watermark", "dip"],
     }
 }
 
@@ -183,6 +185,52 @@ fn lm_watermarking(from: &Parameters, key: &[u64]) -> Result<Zeroizing<String>, 
     json.real("gamma", from.real("gamma")?);
     json.real("delta", from.real("delta")?);
     json.plain("select_green_tokens", from.flag("select_green_tokens")?);
+    Ok(json.finish())
+}
+
+/// As in MarkLLM's folder `config`, thresholds at its own values.
+fn markllm(from: &Parameters, scheme: &str, key: &[u64]) -> Result<Zeroizing<String>, ExportError> {
+    if key[0] > i64::MAX as u64 {
+        return Err(from.refuse("the key", "below 2^63"));
+    }
+    let mut json = Json::new();
+    match scheme {
+        "markllm-kgw" => {
+            json.word("algorithm_name", "KGW");
+            json.real("gamma", from.real("gamma")?);
+            json.real("delta", from.real("delta")?);
+            json.plain("hash_key", key[0]);
+            json.whole("prefix_length", from.whole("prefix_length")?);
+            json.real("z_threshold", 4.0);
+            json.word("f_scheme", from.word("f_scheme")?);
+            json.word("window_scheme", from.word("window_scheme")?);
+        }
+        "markllm-exp" => {
+            json.word("algorithm_name", "EXP");
+            json.whole("prefix_length", from.whole("prefix_length")?);
+            json.plain("hash_key", key[0]);
+            json.real("threshold", 1e-4);
+            json.whole("sequence_length", 200);
+            json.whole("top_k", 0);
+        }
+        "unigram-watermark" => {
+            json.word("algorithm_name", "Unigram");
+            json.real("gamma", from.real("fraction")?);
+            json.real("delta", from.real("strength")?);
+            json.plain("hash_key", key[0]);
+            json.real("z_threshold", 4.0);
+        }
+        _ => {
+            json.word("algorithm_name", "DIP");
+            json.plain("key", key[0]);
+            json.real("gamma", from.real("gamma")?);
+            json.real("alpha", from.real("alpha")?);
+            json.real("z_threshold", 1.513);
+            json.whole("prefix_length", from.whole("prefix_length")?);
+            json.whole("ignore_history_generation", 0);
+            json.whole("ignore_history_detection", 0);
+        }
+    }
     Ok(json.finish())
 }
 

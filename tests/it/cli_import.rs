@@ -67,6 +67,7 @@ const GOOD: &[(&str, &str, &[&str])] = &[
         r#"{"seeding_scheme": "ff-additive_prf-4-False-987654321", "gamma": 0.25}"#,
         &["--device", "cpu"],
     ),
+    ("markllm", r#"{"algorithm_name": "EXP", "hash_key": 987654321}"#, &[]),
     ("tgi", "WATERMARK_GAMMA=0.5\n", &["--device", "cpu"]),
     ("llama-cpp", "987654321,400,836", &["--hash", "table", "--ngram-len", "5"]),
 ];
@@ -190,8 +191,9 @@ fn bad_input_leaves_nothing_behind() {
     };
     refused(&other("broken.json"), &["broken.json"]);
     refused(&other("nowhere.json"), &["nowhere.json"]);
-    let unknown = ["profile", "import", "--for", "markllm", "vllm.json", "--tokenizer", TOKENIZER];
-    refused(&unknown, &["\"markllm\" are not known", "\"llama-cpp\""]);
+    let unknown =
+        ["profile", "import", "--for", "three-bricks", "vllm.json", "--tokenizer", TOKENIZER];
+    refused(&unknown, &["\"three-bricks\" are not known", "\"llama-cpp\""]);
 }
 
 /// Every tool's reader against files that are none of its own, and against a vocabulary that is not the tokenizer's.

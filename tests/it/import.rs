@@ -23,6 +23,8 @@ const SGLANG: &str = r#"{"key": "2a"}"#;
 const LISTS: &str = r#"{"hashing_key": 42, "greenlist_ratio": 0.25}"#;
 const SYNTHID: &str = r#"{"keys": [654, 400, 836], "ngram_len": 5}"#;
 const GOOGLE: &str = r#"{"keys": [654, 400, 836], "ngram_len": 5, "context_history_size": 1024}"#;
+const MARKLLM: &str = r#"{"algorithm_name": "KGW", "gamma": 0.5, "delta": 2.0, "hash_key": 15485863, "prefix_length": 3,
+    "z_threshold": 4.0, "f_scheme": "min", "window_scheme": "left"}"#;
 const LM: &str = r#"{"seeding_scheme": "ff-anchored_minhash_prf-4-True-42", "gamma": 0.25}"#;
 
 macro_rules! config {
@@ -450,6 +452,10 @@ fn exported_configurations_are_read_as_they_were() {
         (Tool::SynthId, &leaves, IV),
         (Tool::LmWatermarking, LM, CPU),
         (Tool::LmWatermarking, last, CPU),
+        (Tool::MarkLlm, MARKLLM, CPU),
+        (Tool::MarkLlm, r#"{"algorithm_name": "EXP", "hash_key": 77}"#, NONE),
+        (Tool::MarkLlm, r#"{"algorithm_name": "Unigram", "hash_key": 77, "gamma": 0.3}"#, NONE),
+        (Tool::MarkLlm, r#"{"algorithm_name": "DIP", "key": 77, "alpha": 0.5}"#, CPU),
         (Tool::Tgi, "WATERMARK_GAMMA=0.3\nWATERMARK_DELTA=0.7\n", CPU),
         (Tool::LlamaCpp, "654,-1,836", LLAMA),
     ] {
@@ -500,6 +506,24 @@ fn what_a_tool_cannot_make_is_not_written_for_it() {
     let secret = secret.unwrap();
     let refused = error(Tool::Tgi, &secret, secret.repeats);
     assert!(matches!(refused, ExportError::Parameter { field: "the key", .. }), "{refused}");
+}
+
+/// The files of the package markllm 0.1.5, which its own classes read.
+#[test]
+fn markllm() {
+    let found = read(Tool::MarkLlm, MARKLLM, CPU).unwrap();
+    let wanted = r#"{"scheme": "markllm-kgw", "gamma": 0.5, "delta": 2.0, "prefix_length": 3, "f_scheme": "min", "window_scheme": "left"}"#;
+    assert_eq!(found.spec, serde_json::from_str(wanted).unwrap());
+    assert!(bool::from(found.key.ct_eq(&numbers(&[15_485_863]))) && found.notes.is_empty());
+    assert!(!read(Tool::MarkLlm, MARKLLM, NONE).unwrap().notes.is_empty());
+    let exp = r#"{"algorithm_name": "EXP", "prefix_length": 4, "hash_key": 15485863, "threshold": 1e-4, "sequence_length": 200, "top_k": 0}"#;
+    let found = read(Tool::MarkLlm, exp, NONE).unwrap();
+    assert_eq!(found.spec, Spec::usual("markllm-exp").unwrap());
+    let bad = |text: &str, parts: &[&str]| refused(Tool::MarkLlm, text, CPU, parts);
+    bad(&MARKLLM.replace("KGW", "UPV"), &["algorithm_name", "DIP"]);
+    bad(&MARKLLM.replace("15485863", "-3"), &["hash_key"]);
+    bad(&MARKLLM.replace("hash_key", "key"), &["hash_key"]);
+    bad(&MARKLLM.replace("delta", "top_k"), &["top_k"]);
 }
 
 /// JSON in its odd forms is what a JSON library says it is, and Python's forms are what Python says.

@@ -823,7 +823,7 @@ pub struct ProfileNew {
 pub struct ProfileImport {
     /// The tool's configuration: JSON, YAML or a Python dict
     pub file: PathBuf,
-    /// transformers, vllm, sglang, synthid, lm-watermarking, tgi or llama-cpp
+    /// transformers, vllm, sglang, synthid, lm-watermarking, markllm, tgi or llama-cpp
     #[arg(long = "for", value_name = "TOOL")]
     pub tool: Tool,
     /// Tokenizer file, or the model that has it
@@ -874,7 +874,7 @@ pub enum DrawnOn {
 pub struct ProfileExport {
     /// Name or file
     pub id: String,
-    /// transformers, vllm, sglang, synthid, lm-watermarking, tgi or llama-cpp; what is written holds the key
+    /// transformers, vllm, sglang, synthid, lm-watermarking, markllm, tgi or llama-cpp; what is written holds the key
     #[arg(long = "for", value_name = "TOOL", required_unless_present = "bundle", requires = "to")]
     pub tool: Option<Tool>,
     /// New file that only its owner can read

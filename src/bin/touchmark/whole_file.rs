@@ -11,6 +11,20 @@ use crate::interrupt;
 
 const BUFFER: usize = 1 << 20;
 
+/// Writes these bytes, or nothing.
+pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let mut file = WholeFile::create(path)?;
+    file.write_all(bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    file.finish()
+}
+
+/// Writes this as JSON that people can read.
+pub fn write_json(path: &Path, value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut bytes = serde_json::to_vec_pretty(value)?;
+    bytes.push(b'\n');
+    write(path, &bytes)
+}
+
 /// A file that is written beside its place and put there at the end. A pipe or device is written as it is.
 pub struct WholeFile {
     path: PathBuf,

@@ -7,6 +7,7 @@
 mod literal;
 mod llama_cpp;
 mod lm_watermarking;
+mod markllm;
 mod sglang;
 mod synthid;
 mod tgi;
@@ -42,6 +43,8 @@ pub enum Tool {
     SynthId,
     /// The repository of Kirchenbauer et al.: arguments of `WatermarkDetector`.
     LmWatermarking,
+    /// MarkLLM: a file of its folder `config`.
+    MarkLlm,
     /// text-generation-inference: its environment.
     Tgi,
     /// llama.cpp: the list given to `--synthid-keys`.
@@ -56,6 +59,7 @@ impl Tool {
         Self::SgLang,
         Self::SynthId,
         Self::LmWatermarking,
+        Self::MarkLlm,
         Self::Tgi,
         Self::LlamaCpp,
     ];
@@ -68,6 +72,7 @@ impl Tool {
             Self::SgLang => "sglang",
             Self::SynthId => "synthid",
             Self::LmWatermarking => "lm-watermarking",
+            Self::MarkLlm => "markllm",
             Self::Tgi => "tgi",
             Self::LlamaCpp => "llama-cpp",
         }
@@ -207,6 +212,7 @@ pub fn read(tool: Tool, text: &str, options: Options) -> Result<Imported, Import
         Tool::SgLang => sglang::read(text),
         Tool::SynthId => synthid::read(read_value(text)?, options),
         Tool::LmWatermarking => lm_watermarking::read(read_value(text)?, options),
+        Tool::MarkLlm => markllm::read(read_value(text)?, options),
         Tool::Tgi => tgi::read(text, options),
         Tool::LlamaCpp => llama_cpp::read(text, options),
     }

@@ -22,11 +22,14 @@ pub fn write_bench(
     out: &mut impl Write,
 ) -> Result<(), ReportError> {
     out.write_all(frame::opening(TITLE).as_bytes())?;
-    out.write_all(head(measured, date).as_bytes())?;
+    let tables = PARTS.map(|part| (part, (part.table)(measured)));
+    // A part of which nothing was measured has no rows.
+    let told: Vec<_> = tables.into_iter().filter(|(_, table)| !table.is_empty()).collect();
+    out.write_all(head(told.iter().map(|(part, _)| part), date).as_bytes())?;
     out.write_all(b"<main>\n")?;
     out.write_all(what(measured).as_bytes())?;
-    for part in PARTS {
-        out.write_all(section(part, measured)?.as_bytes())?;
+    for (part, table) in &told {
+        out.write_all(section(part, table, measured)?.as_bytes())?;
     }
     out.write_all(METHOD.as_bytes())?;
     out.write_all(frame::CLOSING.as_bytes())?;
@@ -72,7 +75,7 @@ const PARTS: [Part; 7] = [
     Part {
         id: "attacks",
         heading: "After attacks",
-        says: "The same at the greatest length, after somebody edited the texts. Strength is the share of words, letters or sentences edited.",
+        says: "The same after somebody edited the texts. Strength is the share of words, letters or sentences edited.",
         pictures: plots::attacks,
         table: tables::attacks,
     },
@@ -116,9 +119,8 @@ const PARTS: [Part; 7] = [
     },
 ];
 
-fn head(measured: &Measured, date: &str) -> String {
-    let told = PARTS.iter().filter(|part| !(part.table)(measured).is_empty());
-    let links = told.map(|part| format!("<a href=\"#{}\">{}</a> ", part.id, part.heading));
+fn head<'a>(parts: impl Iterator<Item = &'a Part>, date: &str) -> String {
+    let links = parts.map(|part| format!("<a href=\"#{}\">{}</a> ", part.id, part.heading));
     format!(
         "<header>\n<h1>{TITLE}</h1>\n<p>Marks, attacks and detectors, measured in one way.</p>\n<p class=\"note\">Made by touchmark {} on \
          {}. Who has the plan, the weights and the human text can repeat it.</p>\n<nav aria-label=\"Contents\">{}<a href=\"#method\">How it \
@@ -170,12 +172,7 @@ fn what(measured: &Measured) -> String {
     )
 }
 
-/// Nothing where nothing was measured.
-fn section(part: Part, measured: &Measured) -> Result<String, ReportError> {
-    let table = (part.table)(measured);
-    if table.is_empty() {
-        return Ok(String::new());
-    }
+fn section(part: &Part, table: &str, measured: &Measured) -> Result<String, ReportError> {
     let pictures = (part.pictures)(measured)?;
     let figures: String = pictures.iter().map(plots::Picture::figure).collect();
     let figures = if figures.is_empty() {

@@ -127,9 +127,9 @@ fn evidence(lines: &Lines) -> Axis {
     Axis { ends: -0.03 * most..1.06 * most, ticks: ticks.collect() }.thinned(0.09)
 }
 
-/// The same at the greatest length, by strength; one picture for each attack, with the first sampling and detector.
+/// The same at the greatest attacked length, by strength; one picture for each attack, with the first sampling and detector.
 pub(super) fn attacks(measured: &Measured) -> Result<Vec<Picture>, ReportError> {
-    let longest = measured.plan.longest();
+    let longest = measured.plan.longest_attacked();
     let (Some(sampling), Some(detector)) =
         (measured.plan.samplings.first(), measured.plan.detectors.first())
     else {

@@ -1,6 +1,6 @@
 //! `touchmark attack`: edits texts as somebody would who wants to be rid of a mark.
 
-use std::io::{BufWriter, Stdout, Write};
+use std::io::{BufWriter, IntoInnerError, Write};
 use std::path::Path;
 
 use anyhow::Context;
@@ -8,10 +8,9 @@ use serde::Serialize;
 use touchmark::attack::{Attacked, Budget, Materials, Thesaurus, chrf};
 use touchmark::corpus::{Content, Document};
 
-use super::detect::{documents, in_order, threads};
+use super::detect::{Out, documents, in_order, threads};
 use crate::args::{self, AttackFormat, Global};
 use crate::output::{self, Exit};
-use crate::whole_file::WholeFile;
 
 /// A text that was edited.
 #[derive(Serialize)]
@@ -38,7 +37,7 @@ pub fn run(global: &Global, args: &args::Attack) -> anyhow::Result<Exit> {
     let budget = Budget { strength: args.strength, similarity: args.similarity };
     // What is wrong with the settings is wrong for every text.
     args.way.check(budget, &materials)?;
-    let mut out = Out::new(args.output.as_deref())?;
+    let mut out = BufWriter::new(Out::new(args.output.as_deref())?);
     let bar = output::progress(global.no_progress || global.quiet, None, "documents")?;
     let (mut written, mut failed) = (0_u64, 0_u64);
     let edit = |document: Result<(u64, Document), _>| -> anyhow::Result<(Document, Attacked)> {
@@ -71,7 +70,7 @@ pub fn run(global: &Global, args: &args::Attack) -> anyhow::Result<Exit> {
     })?;
     bar.finish_and_clear();
     anyhow::ensure!(written > 0, "no text could be edited ({failed} failed)");
-    out.finish()?;
+    out.into_inner().map_err(IntoInnerError::into_error)?.finish()?;
     Ok(if failed > 0 { Exit::Partial } else { Exit::Done })
 }
 
@@ -99,33 +98,4 @@ fn line(args: &args::Attack, document: &Document, attacked: Attacked) -> anyhow:
         text: &attacked.text,
     };
     Ok(serde_json::to_string(&row)? + "\n")
-}
-
-/// Where texts go.
-enum Out {
-    Stdout(BufWriter<Stdout>),
-    File(WholeFile),
-}
-
-impl Out {
-    fn new(path: Option<&Path>) -> anyhow::Result<Self> {
-        Ok(match path {
-            Some(path) => Self::File(WholeFile::create(path)?),
-            None => Self::Stdout(BufWriter::new(std::io::stdout())),
-        })
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        match self {
-            Self::Stdout(out) => out.write_all(bytes),
-            Self::File(out) => out.write_all(bytes),
-        }
-    }
-
-    fn finish(self) -> anyhow::Result<()> {
-        match self {
-            Self::Stdout(mut out) => Ok(out.flush()?),
-            Self::File(file) => file.finish(),
-        }
-    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use serde::Serialize;
 use touchmark::corpus::{Content, Document, DocumentError};
 use touchmark::detect::{
@@ -18,7 +18,7 @@ use super::marks;
 use crate::args::{self, FailOnHealth, Global};
 use crate::assemble;
 use crate::output::{self, Exit};
-use crate::whole_file::WholeFile;
+use crate::whole_file;
 
 /// A healthy calibration is called unhealthy with probability 1 % at most.
 const CONFIDENCE: f64 = 0.99;
@@ -58,9 +58,7 @@ fn tell(global: &Global, args: &args::Calibrate, calibrated: &Calibrated) -> any
     let file = serde_json::to_vec_pretty(calibrated)?;
     let hash = blake3::hash(&file).to_hex()[..12].to_owned();
     if let Some(path) = &args.output {
-        let mut out = WholeFile::create(path)?;
-        out.write_all(&file).with_context(|| format!("cannot write {}", path.display()))?;
-        out.finish()?;
+        whole_file::write(path, &file)?;
     }
     let keys: Vec<Key<'_>> =
         calibrated.marks.iter().map(|mark| Key::of(calibrated, mark)).collect();

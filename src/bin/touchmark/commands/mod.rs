@@ -36,6 +36,8 @@ pub mod model;
 pub mod profile;
 #[cfg(feature = "ledger")]
 pub mod receipt;
+#[cfg(feature = "engine")]
+pub mod results;
 #[cfg(feature = "serve")]
 pub mod serve;
 pub mod sketches;

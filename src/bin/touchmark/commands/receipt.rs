@@ -13,7 +13,7 @@ use touchmark::store::ledger::{LedgerReader, Listed, Shown};
 use crate::args::{self, Global, ReceiptAction};
 use crate::assemble;
 use crate::output::{self, Exit};
-use crate::whole_file::WholeFile;
+use crate::whole_file::{self, WholeFile};
 
 pub fn run(global: &Global, args: &args::Receipt) -> anyhow::Result<Exit> {
     let store = assemble::store(global)?;
@@ -222,7 +222,5 @@ fn checkpoint(
 
 fn write_json(value: &impl serde::Serialize, output: Option<&PathBuf>) -> anyhow::Result<()> {
     let Some(path) = output else { return output::json(value) };
-    let mut file = WholeFile::create(path)?;
-    writeln!(file, "{}", serde_json::to_string_pretty(value)?)?;
-    file.finish()
+    whole_file::write_json(path, value)
 }

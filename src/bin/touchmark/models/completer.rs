@@ -12,12 +12,9 @@ use touchmark::sampling::{Candidates, Sampling};
 use touchmark::tokenizer::Message;
 use touchmark::tokens::{TokenId, Tokenize};
 
-use super::{Loading, Model, Reach, load, locate, weights_hash};
+use super::{Loading, Model, load, named, weights_hash};
 use crate::args::Global;
 use crate::args::fingerprint::Asking;
-
-/// The bundled model that was trained on conversations.
-pub const BUNDLED_CHAT: &str = "bundled-chat";
 
 /// Opens what a person names: an address that begins with `http://` or `https://`, else a model of this machine or of a hub.
 /// `seed` decides what a model of this machine answers to requests that bring no seed.
@@ -76,9 +73,7 @@ pub struct Local {
 impl Local {
     /// Loads a model.
     fn open(global: &Global, name: &str, asking: &Asking, seed: u64) -> anyhow::Result<Self> {
-        let chat = name == BUNDLED_CHAT;
-        let path = if chat { Path::new("bundled") } else { Path::new(name) };
-        let place = locate(global, Some(path), asking.loading.revision.as_deref(), Reach::Fetch)?;
+        let (place, chat) = named(global, Path::new(name), asking.loading.revision.as_deref())?;
         let loading = Loading {
             tokenizer: asking.tokenizer.as_deref(),
             device: asking.loading.device,
@@ -86,10 +81,9 @@ impl Local {
             chat,
         };
         let model = load(global, &place, loading)?;
-        let name = if chat { "scribe-16m-chat".to_owned() } else { place.name.clone() };
-        let weights =
-            weights_hash(&place.files, chat).with_context(|| format!("cannot hash {name}"))?;
-        Ok(Self { model, name, weights, seed, asked: 0, read: None })
+        let weights = weights_hash(&place.files, chat)
+            .with_context(|| format!("cannot hash {}", place.name))?;
+        Ok(Self { model, name: place.name, weights, seed, asked: 0, read: None })
     }
 
     fn encode(&self, prompt: &Prompt) -> anyhow::Result<Vec<TokenId>> {

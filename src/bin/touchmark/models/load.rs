@@ -125,7 +125,8 @@ pub fn weights_hash(files: &Files, chat: bool) -> anyhow::Result<String> {
     Ok(all.finalize().to_hex().to_string())
 }
 
-fn file_hash(path: &Path) -> anyhow::Result<blake3::Hash> {
+/// BLAKE3 of a file.
+pub fn file_hash(path: &Path) -> anyhow::Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
     let file = std::fs::File::open(path);
     file.and_then(|file| hasher.update_reader(file).map(|_| ()))

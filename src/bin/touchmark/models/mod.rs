@@ -21,11 +21,11 @@ mod text;
 mod tokenizers;
 
 #[cfg(feature = "engine")]
-pub use completer::{BUNDLED_CHAT, open};
+pub use completer::open;
 #[cfg(feature = "hub")]
 pub use hub::settings as hub_settings;
 #[cfg(feature = "engine")]
-pub use load::{Loading, Model, Templates, load, source, weights_hash};
+pub use load::{Loading, Model, Templates, file_hash, load, source, weights_hash};
 #[cfg(feature = "engine")]
 pub use tensors::tensors;
 #[cfg(feature = "engine")]
@@ -130,6 +130,26 @@ pub fn locate(
         );
     }
     Ok(Place::local(files))
+}
+
+/// The bundled model that was trained on conversations.
+#[cfg(feature = "engine")]
+const BUNDLED_CHAT: &str = "bundled-chat";
+
+/// Finds a model that is to be run, as [`locate`] does or by the name `bundled-chat`; says whether it is that one.
+#[cfg(feature = "engine")]
+pub fn named(
+    global: &Global,
+    name: &Path,
+    revision: Option<&str>,
+) -> anyhow::Result<(Place, bool)> {
+    let chat = name == Path::new(BUNDLED_CHAT);
+    let found = if chat { Path::new("bundled") } else { name };
+    let mut place = locate(global, Some(found), revision, Reach::Fetch)?;
+    if chat {
+        place.name += "-chat";
+    }
+    Ok((place, chat))
 }
 
 fn is_gguf(path: &Path) -> bool {

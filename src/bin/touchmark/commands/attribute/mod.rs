@@ -8,13 +8,11 @@ mod report;
 mod show;
 mod tested;
 
-use std::io::Write;
-
 use touchmark::attribution::{Attribution, Verdict};
 
 use crate::args::{Attribute, AttributeAction, Global, attribute::Run};
 use crate::output::{self, Exit};
-use crate::whole_file::WholeFile;
+use crate::whole_file;
 
 pub fn run(global: &Global, args: &Attribute) -> anyhow::Result<Exit> {
     match &args.action {
@@ -41,10 +39,7 @@ fn test(global: &Global, args: &Run) -> anyhow::Result<Exit> {
 
 fn tell(global: &Global, args: &Run, found: &Attribution) -> anyhow::Result<()> {
     if let Some(path) = &args.output {
-        let mut file = WholeFile::create(path)?;
-        serde_json::to_writer_pretty(&mut file, found)?;
-        file.write_all(b"\n")?;
-        file.finish()?;
+        whole_file::write_json(path, found)?;
     }
     if global.json {
         return output::json(found);

@@ -15,7 +15,7 @@ use super::marked::Marked;
 use super::tested::{self, Gathered};
 use crate::args::{Global, attribute::Run};
 use crate::interrupt;
-use crate::models::{self, Loading, Model, Reach};
+use crate::models::{self, Loading, Model};
 use gathering::{Gathering, Kept};
 
 const NULL: &str = "the suspect and the texts are independent of the key; the p-value is averaged over the random choice of a key \
@@ -224,10 +224,7 @@ fn load(global: &Global, args: &Run, path: &Path) -> anyhow::Result<Model> {
             "{given} is an endpoint, which cannot be made to read texts: ask it --prompts instead"
         );
     }
-    let chat = given == models::BUNDLED_CHAT;
-    let name = if chat { Path::new("bundled") } else { path };
-    let place =
-        models::locate(global, Some(name), args.asking.loading.revision.as_deref(), Reach::Fetch)?;
+    let (place, chat) = models::named(global, path, args.asking.loading.revision.as_deref())?;
     let loading = Loading {
         tokenizer: args.asking.tokenizer.as_deref(),
         device: args.asking.loading.device,

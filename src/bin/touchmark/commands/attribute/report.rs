@@ -3,13 +3,13 @@
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
-use serde::Deserialize;
+use anyhow::bail;
 use touchmark::attribution::Attribution;
 use touchmark::report::write_attributions;
 
 use crate::args::attribute::Report;
 use crate::commands::detect::{Out, html};
+use crate::commands::results::{self, Form};
 use crate::interrupt;
 use crate::output::Exit;
 
@@ -37,23 +37,12 @@ fn refuse_overwriting(results: &[PathBuf], output: Option<&Path>) -> anyhow::Res
     }
 }
 
-/// Read before the rest, which another version may write in another form.
-#[derive(Deserialize)]
-struct Version {
-    schema: u32,
-}
-
-/// A result, of the one form that is known.
+/// A result of `attribute run`.
 pub fn read(path: &Path) -> anyhow::Result<Attribution> {
-    let shown = path.display();
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {shown}"))?;
-    let no_result = || format!("{shown} is no result of `touchmark attribute run -o`");
-    let Version { schema } = serde_json::from_slice(&bytes).with_context(no_result)?;
-    if schema != Attribution::SCHEMA {
-        bail!(
-            "{shown} has schema {schema}, and this version knows schema {} only; make the report with the version that made the result",
-            Attribution::SCHEMA
-        );
-    }
-    serde_json::from_slice(&bytes).with_context(no_result)
+    let form = Form {
+        written_by: "touchmark attribute run -o",
+        schema: Attribution::SCHEMA,
+        otherwise: "make the report with the version that made the result",
+    };
+    results::read(path, &form)
 }

@@ -1,7 +1,6 @@
 //! The folder of a run: texts that were written before are not written again.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -12,7 +11,7 @@ use touchmark::tokens::TokenId;
 
 use crate::args::Global;
 use crate::output;
-use crate::whole_file::WholeFile;
+use crate::whole_file;
 
 /// Texts by condition, each in a file that is named after all that they depend on.
 pub struct Folder {
@@ -76,15 +75,9 @@ impl Keep for Folder {
         texts: &[Vec<TokenId>],
     ) -> Result<(), BenchError> {
         let path = self.file(condition);
-        let write = || -> anyhow::Result<()> {
-            let mut file = WholeFile::create(&path)?;
-            for text in texts {
-                serde_json::to_writer(&mut file, text)?;
-                file.write_all(b"\n")?;
-            }
-            file.finish()
-        };
-        write().map_err(|error| failed(&path, &format!("{error:#}")))
+        let lines: String = texts.iter().map(|text| format!("{}\n", json!(text))).collect();
+        whole_file::write(&path, lines.as_bytes())
+            .map_err(|error| failed(&path, &format!("{error:#}")))
     }
 
     fn begins(&mut self, what: &str, steps: usize) {
@@ -92,7 +85,7 @@ impl Keep for Folder {
         // Without a bar nobody sees how it goes; the run is the same.
         self.bar = output::progress(self.hidden, Some(steps as u64), "steps").ok();
         if let Some(bar) = &self.bar {
-            bar.set_prefix(what.to_owned());
+            bar.set_message(what.to_owned());
         }
         output::note(self.hidden, what);
     }

@@ -1,7 +1,7 @@
 //! `touchmark bench run`: from a plan to results.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use touchmark::bench::{Bench, Machine, MadeWith, Measured, Plan, Weights};
@@ -13,9 +13,9 @@ use super::kept::Folder;
 use super::table;
 use crate::args::{BenchRun, Global};
 use crate::interrupt;
-use crate::models::{self, Model, Reach};
+use crate::models::{self, Model};
 use crate::output::Exit;
-use crate::whole_file::WholeFile;
+use crate::whole_file;
 
 pub fn run(global: &Global, args: &BenchRun) -> anyhow::Result<Exit> {
     let named = || format!("{} is no plan", args.plan.display());
@@ -66,23 +66,14 @@ pub fn run(global: &Global, args: &BenchRun) -> anyhow::Result<Exit> {
         machine: here(global),
         results,
     };
-    write(&args.output.join("results.json"), &measured)?;
+    whole_file::write_json(&args.output.join("results.json"), &measured)?;
     std::io::stdout().write_all(table::summary(&measured.results).as_bytes())?;
     Ok(Exit::Done)
 }
 
-fn write(path: &Path, measured: &Measured) -> anyhow::Result<()> {
-    let mut file = WholeFile::create(path)?;
-    serde_json::to_writer_pretty(&mut file, measured)?;
-    file.write_all(b"\n")?;
-    file.finish()
-}
-
 /// The texts of a file, and its hash.
 fn human(path: &Path) -> anyhow::Result<(Vec<String>, String)> {
-    let bytes = std::fs::read(path)
-        .with_context(|| format!("cannot read the human text of the plan, {}", path.display()))?;
-    let hash = blake3::hash(&bytes).to_hex().to_string();
+    let hash = models::file_hash(path).context("the human text of the plan")?.to_hex().to_string();
     let mut texts = Vec::new();
     for document in documents(sources(vec![path.to_owned()], None), Default::default()) {
         match document?.content {
@@ -103,14 +94,10 @@ struct Loader<'a> {
 impl Loader<'_> {
     /// A model, and its name with the hash of its weights. A path is meant from the plan's folder.
     fn load(&self, name: &str) -> anyhow::Result<(Model, Weights)> {
-        let chat = name == models::BUNDLED_CHAT;
-        let path = if chat || name == "bundled" {
-            PathBuf::from("bundled")
-        } else {
-            Some(self.beside.join(name)).filter(|path| path.exists()).unwrap_or_else(|| name.into())
-        };
+        let beside = Some(self.beside.join(name)).filter(|path| path.exists());
+        let path = beside.unwrap_or_else(|| name.into());
         let revision = self.args.loading.revision.as_deref();
-        let place = models::locate(self.global, Some(&path), revision, Reach::Fetch)?;
+        let (place, chat) = models::named(self.global, &path, revision)?;
         let loading = models::Loading {
             tokenizer: None,
             device: self.args.loading.device,
@@ -119,8 +106,7 @@ impl Loader<'_> {
         };
         let hash = models::weights_hash(&place.files, chat)?;
         let model = models::load(self.global, &place, loading)?;
-        let name = if chat { name.to_owned() } else { place.name };
-        Ok((model, Weights { name, blake3: hash }))
+        Ok((model, Weights { name: place.name, blake3: hash }))
     }
 }
 

@@ -13,7 +13,7 @@ use super::source;
 use crate::args::{self, Global};
 use crate::assemble;
 use crate::output::{self, Exit};
-use crate::whole_file::WholeFile;
+use crate::whole_file;
 
 /// What is said of a commitment.
 #[derive(Serialize)]
@@ -41,9 +41,7 @@ pub fn run(global: &Global, args: &args::bundle::Commit) -> anyhow::Result<Exit>
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     // The secret first: a commitment that nobody can open is worth nothing.
     Store::write_secret(&folder.join(SECRET_LEAVES), leaves.to_text().as_bytes())?;
-    let mut file = WholeFile::create(&folder.join(COMMITMENT))?;
-    file.write_all(&commitment.to_file(&key)?)?;
-    file.finish()?;
+    whole_file::write(&folder.join(COMMITMENT), &commitment.to_file(&key)?)?;
     source::used(args, &plan, commitment.root)?;
     let committed = Committed {
         bundle: folder.display().to_string(),

@@ -1,14 +1,12 @@
 //! `bundle pack`: one file to be sent.
 
-use std::io::Write;
-
 use anyhow::{Context, bail};
 use touchmark::fingerprint::bundle::Packed;
 
 use super::folder::{COMMITMENT, LEAVES, OUTCOME, TOKEN, TRANSCRIPT, optional};
 use crate::args::{self, Global};
 use crate::output::{self, Exit};
-use crate::whole_file::WholeFile;
+use crate::whole_file;
 
 pub fn run(global: &Global, args: &args::bundle::Pack) -> anyhow::Result<Exit> {
     let folder = &args.bundle;
@@ -28,9 +26,7 @@ pub fn run(global: &Global, args: &args::bundle::Pack) -> anyhow::Result<Exit> {
     if let Some(token) = optional(&folder.join(TOKEN))? {
         packed.token = Some(token.iter().map(|byte| format!("{byte:02x}")).collect());
     }
-    let mut file = WholeFile::create(&args.output)?;
-    file.write_all(&packed.to_file()?)?;
-    file.finish()?;
+    whole_file::write(&args.output, &packed.to_file()?)?;
     output::note(
         global.quiet,
         &format!("Packed {} files, none of them secret", packed.files.len()),

@@ -1,14 +1,12 @@
 //! `bundle reveal`: what was asked is opened.
 
-use std::io::Write;
-
 use anyhow::Context;
 use touchmark::fingerprint::bundle::{Commitment, Leaves, replay, start};
 
 use super::folder::{self, Case, LEAVES};
 use crate::args::{self, Global};
 use crate::output::{self, Exit};
-use crate::whole_file::WholeFile;
+use crate::whole_file;
 
 pub fn run(global: &Global, args: &args::bundle::Reveal) -> anyhow::Result<Exit> {
     let case = Case::read(&args.bundle)?;
@@ -18,9 +16,8 @@ pub fn run(global: &Global, args: &args::bundle::Reveal) -> anyhow::Result<Exit>
     let shown =
         |leaf: usize| args.all || leaf.checked_sub(1).is_some_and(|probe| asked.contains(&probe));
     let open = (1..leaves.count()).filter(|&leaf| shown(leaf)).count();
-    let mut file = WholeFile::create(&args.bundle.join(LEAVES))?;
-    file.write_all(leaves.redacted(shown)?.to_text().as_bytes())?;
-    file.finish()?;
+    let redacted = leaves.redacted(shown)?.to_text();
+    whole_file::write(&args.bundle.join(LEAVES), redacted.as_bytes())?;
     let closed = leaves.count() - 1 - open;
     output::note(
         global.quiet,

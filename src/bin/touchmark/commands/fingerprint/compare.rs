@@ -15,7 +15,7 @@ use crate::args::{Global, fingerprint::Compare};
 use crate::commands::fingerprint_finding::basis;
 use crate::models;
 use crate::output::{self, Exit};
-use crate::whole_file::WholeFile;
+use crate::whole_file;
 
 pub fn run(global: &Global, args: &Compare) -> anyhow::Result<Exit> {
     let panel = args.panel.as_deref().map(read_panel).transpose()?;
@@ -112,10 +112,7 @@ fn record(path: &Path, comparison: &Comparison) -> anyhow::Result<()> {
     let mut panel = if path.exists() { read_panel(path)? } else { Panel::default() };
     let (reference, suspect) = (comparison.reference.clone(), comparison.suspect.clone());
     panel.pairs.push(PanelPair { reference, suspect, value });
-    let mut file = WholeFile::create(path)?;
-    serde_json::to_writer_pretty(&mut file, &panel)?;
-    writeln!(file)?;
-    file.finish()
+    whole_file::write_json(path, &panel)
 }
 
 fn write(out: &mut impl Write, comparison: &Comparison) -> io::Result<()> {

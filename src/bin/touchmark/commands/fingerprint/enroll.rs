@@ -18,7 +18,7 @@ use crate::args::fingerprint::{Enroll, EnrollForm};
 use crate::assemble;
 use crate::models;
 use crate::output::{self, Exit};
-use crate::whole_file::WholeFile;
+use crate::whole_file;
 
 const TOOL: &str = concat!("touchmark ", env!("CARGO_PKG_VERSION"));
 
@@ -177,10 +177,9 @@ pub fn read<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> anyhow::
 }
 
 fn write(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
-    let mut file = WholeFile::create(path)?;
-    file.write_all(&serde_json::to_vec(value)?)?;
-    file.write_all(b"\n")?;
-    file.finish()
+    let mut bytes = serde_json::to_vec(value)?;
+    bytes.push(b'\n');
+    whole_file::write(path, &bytes)
 }
 
 /// The budget of a run is used up.

@@ -15,7 +15,7 @@ use crate::assemble;
 use crate::commands::bundle::folder::{self, COMMITMENT, OUTCOME, TRANSCRIPT};
 use crate::interrupt;
 use crate::output;
-use crate::whole_file::WholeFile;
+use crate::whole_file;
 
 /// How much may be spent in one run.
 #[derive(Clone, Copy)]
@@ -135,9 +135,7 @@ impl Running {
             ending,
             assemble::now(),
         );
-        let mut file = WholeFile::create(&path.join(OUTCOME))?;
-        file.write_all(&outcome.to_file(key)?)?;
-        file.finish()?;
+        whole_file::write(&path.join(OUTCOME), &outcome.to_file(key)?)?;
         Ok(outcome)
     }
 }
