@@ -21,9 +21,11 @@ EXPERIMENTS = {
     "peer_p_values": (4, None, [f"{EXAMPLE} peer_p_values"]),
     "key_spread": (4, None, [f"{EXAMPLE} key_spread"]),
     "payload": (10, None, [f"{EXAMPLE} payload"]),
-    "harness": (45, None, [
-        "cargo run --release -- bench run experiments/harness/full.toml -o target/harness --threads 2",
+    "harness": (70, None, [
+        "cargo run --release -- bench run experiments/harness/full.toml -o target/harness --threads 1",
         "cp target/harness/results.json experiments/harness/full.json",
+        "cargo run --release -- bench run experiments/harness/while_writing.toml -o target/while_writing --threads 1",
+        "cp target/while_writing/results.json experiments/harness/while_writing.json",
     ]),
     "corpus_fdr": (30, "crates' sources in ~/.cargo", [
         "python3 experiments/corpus_fdr/documents.py > target/documents.jsonl",

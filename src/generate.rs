@@ -381,6 +381,19 @@ impl<'a> Answer<'a> {
         if full && self.finish.is_none() { self.end(FinishReason::Length) } else { Ok(()) }
     }
 
+    /// Puts tokens into an unfinished answer that nobody chose, as if the model had been told to write them there. They count among
+    /// `max_tokens`, and ends and stop texts in them end nothing.
+    ///
+    /// # Errors
+    /// [`GenerateError::Tokenize`] when the tokenizer cannot decode them.
+    pub fn put(&mut self, tokens: &[TokenId]) -> Result<(), GenerateError> {
+        for &token in tokens {
+            self.output.push(token);
+            self.text.push(token)?;
+        }
+        Ok(())
+    }
+
     /// Ends an answer that is not finished.
     ///
     /// # Errors

@@ -17,6 +17,7 @@
 mod calibration;
 mod cost;
 mod error;
+mod inserted;
 mod plan;
 mod power;
 mod quality;
@@ -28,8 +29,8 @@ mod texts;
 
 pub use error::BenchError;
 pub use plan::{
-    AttackPlan, CalibrationPlan, DetectorPlan, NamedSampling, NamedScheme, OtherPlan, Plan,
-    StealingPlan,
+    AttackPlan, CalibrationPlan, DetectorPlan, InsertedPlan, NamedSampling, NamedScheme, OtherPlan,
+    Plan, StealingPlan,
 };
 pub use results::{
     CalibrationRow, CostRow, Level, Machine, MadeWith, Measured, PowerRow, QualityRow, Results,

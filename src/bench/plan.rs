@@ -126,6 +126,20 @@ pub struct NamedSampling {
     /// Keep so much mass.
     #[serde(default = "whole_mass")]
     pub top_p: f32,
+    /// What is put in while the text is written and taken out before it is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inserted: Option<InsertedPlan>,
+}
+
+/// A sign after every so many tokens, which whoever asks for a text can ask for and then delete: contexts that held it are other
+/// contexts without it (the emoji attack of Kirchenbauer et al. 2023, §7).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InsertedPlan {
+    /// The sign.
+    pub text: String,
+    /// Tokens between two of them.
+    pub every: usize,
 }
 
 impl NamedSampling {
@@ -265,6 +279,10 @@ impl Plan {
         if self.samplings.iter().any(|it| it.sampling(0).check().is_err()) {
             return wrong("sampling", "a value is outside its range");
         }
+        let inserts = |it: &InsertedPlan| it.every > 0 && !it.text.is_empty();
+        if !self.samplings.iter().flat_map(|it| &it.inserted).all(inserts) {
+            return wrong("sampling", "what is inserted is some text, after every token or more");
+        }
         let shares = |it: &AttackPlan| {
             it.strengths.iter().chain([&it.similarity]).all(|share| (0.0..=1.0).contains(share))
         };
@@ -357,7 +375,13 @@ fn whole_mass() -> f32 {
 }
 
 fn plain_sampling() -> Vec<NamedSampling> {
-    vec![NamedSampling { name: "T=1".to_owned(), temperature: 1.0, top_k: 0, top_p: 1.0 }]
+    vec![NamedSampling {
+        name: "T=1".to_owned(),
+        temperature: 1.0,
+        top_k: 0,
+        top_p: 1.0,
+        inserted: None,
+    }]
 }
 
 fn whole() -> Vec<DetectorPlan> {
@@ -385,6 +409,8 @@ mod tests {
         assert!(fault("\"kgw\" }", "\"kgw\", gamma = 2.0 }").contains("\"a\""));
         let again = "spec = { scheme = \"kgw\" }\n[[scheme]]\nname = \"a\"\nspec = { scheme = \"unigram\" }";
         assert!(fault("spec = { scheme = \"kgw\" }", again).contains("one name"));
+        let inserted = "spec = { scheme = \"kgw\" }\n[[sampling]]\nname = \"s\"\ninserted = { text = \"*\", every = 0 }";
+        assert!(fault("spec = { scheme = \"kgw\" }", inserted).contains("inserted"));
         let attack =
             "spec = { scheme = \"kgw\" }\n[[attack]]\nattack = \"delete\"\nstrengths = [1.5]";
         assert!(fault("spec = { scheme = \"kgw\" }", attack).contains("attack"));

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use crate::attack::{Rewriter, Rewritten};
 use crate::lm::LanguageModel;
-use crate::sampling::Sampling;
 use crate::tokens::{TokenId, Tokenize};
 use crate::watermark::{Vocabulary, Watermark};
 
@@ -18,7 +17,7 @@ use super::quality::Judged;
 use super::reading::{Reader, detectors};
 use super::results::{CostRow, Results};
 use super::stealing::Thief;
-use super::texts::{Human, Purpose, Written, marks, streams, write};
+use super::texts::{Human, Purpose, Wanted, Written, marks, streams, write};
 
 /// What all texts of one cell have in common; its texts are kept under it.
 #[derive(Clone, Copy, Debug)]
@@ -149,8 +148,12 @@ impl Bench<'_> {
     ) -> Result<Written, BenchError> {
         let (plan, scheme) = (self.plan, condition.scheme_name());
         keep.begins(&format!("writing {scheme}, {}", condition.sampling.name), plan.texts);
-        let sampling: Sampling = condition.sampling.sampling(plan.seed_of(Purpose::Sampling));
-        let wanted = (sampling, plan.longest(), 0..plan.texts);
+        let wanted = Wanted {
+            sampling: condition.sampling.sampling(plan.seed_of(Purpose::Sampling)),
+            inserted: condition.sampling.inserted.as_ref(),
+            tokens: plan.longest(),
+            numbers: 0..plan.texts,
+        };
         write(self.model, self.tokenizer, human, marks, wanted, &mut || keep.stepped())
     }
 

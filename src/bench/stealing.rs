@@ -12,7 +12,7 @@ use super::plan::{DetectorPlan, NamedScheme, Plan, StealingPlan};
 use super::power::levels;
 use super::reading::{Reader, detectors};
 use super::results::StealingRow;
-use super::texts::{Human, Purpose, marks, streams, write};
+use super::texts::{Human, Purpose, Wanted, marks, streams, write};
 
 /// Of marked texts that are scrubbed, the share of tokens that are drawn anew.
 const SCRUBBED: f64 = 0.5;
@@ -73,8 +73,13 @@ impl Thief<'_> {
         &mut self,
         marks: Option<&[Watermark]>,
     ) -> Result<Vec<Vec<TokenId>>, BenchError> {
-        let sampling = self.plan.samplings[0].sampling(self.plan.seed_of(Purpose::Sampling));
-        let wanted = (sampling, self.plan.longest_attacked(), 0..self.plan.pieces());
+        let first = &self.plan.samplings[0];
+        let wanted = Wanted {
+            sampling: first.sampling(self.plan.seed_of(Purpose::Sampling)),
+            inserted: first.inserted.as_ref(),
+            tokens: self.plan.longest_attacked(),
+            numbers: 0..self.plan.pieces(),
+        };
         write(self.model, self.tokenizer, self.human, marks, wanted, &mut || ())
     }
 

@@ -12,7 +12,8 @@ use crate::tokens::{TokenId, Tokenize};
 use crate::watermark::{Vocabulary, Watermark};
 
 use super::error::BenchError;
-use super::plan::{NamedScheme, Plan};
+use super::inserted::Inserted;
+use super::plan::{InsertedPlan, NamedScheme, Plan};
 
 /// Sequences that are written together.
 const BATCH: usize = 24;
@@ -107,28 +108,50 @@ pub(super) fn write(
     tokenizer: &dyn Tokenize,
     human: &Human,
     marks: Option<&[Watermark]>,
-    (sampling, max_tokens, numbers): (Sampling, usize, Range<usize>),
+    wanted: Wanted<'_>,
     progress: &mut dyn FnMut(),
 ) -> Result<Written, BenchError> {
     let ends = Ends { end: Vec::new(), never: tokenizer.special_ids().to_vec() };
+    let inserted = wanted.inserted.map(|plan| Inserted::new(plan, tokenizer)).transpose()?;
+    let max_tokens = inserted.as_ref().map_or(wanted.tokens, |it| it.with_signs(wanted.tokens));
     let request = |number: usize| Request {
         prompt: human.prompt(number).to_vec(),
         max_tokens,
-        sampling,
+        sampling: wanted.sampling,
         stream: number as u64,
         stop: Vec::new(),
     };
-    let count = numbers.len();
-    let requests: Vec<Request> = numbers.map(request).collect();
-    let answers = requests.iter().enumerate().map(|(number, request)| {
+    let requests: Vec<Request> = wanted.numbers.map(request).collect();
+    let mut answers = requests.iter().enumerate().map(|(number, request)| {
         Answer::new(request, marks.map(|marks| &marks[number]), tokenizer, &ends)
     });
+    if let Some(inserted) = inserted {
+        let mut written = Written::new();
+        while written.len() < requests.len() {
+            let batch = answers.by_ref().take(BATCH).collect::<Result<Vec<_>, _>>()?;
+            let prompts = &requests[written.len()..];
+            let texts = inserted.write(model, batch, prompts, wanted.tokens)?;
+            texts.iter().for_each(|_| progress());
+            written.extend(texts);
+        }
+        return Ok(written);
+    }
+    let mut written = vec![Vec::new(); requests.len()];
     let answers = answers.collect::<Result<Vec<_>, _>>()?;
-    let mut written = vec![Vec::new(); count];
     generate(model, answers, BATCH, &mut |_, _| {}, &mut |index, answer| {
         written[index] = answer.ids;
         progress();
         ControlFlow::Continue(())
     })?;
     Ok(written)
+}
+
+/// Which texts are to be written, and how.
+pub(super) struct Wanted<'a> {
+    pub sampling: Sampling,
+    pub inserted: Option<&'a InsertedPlan>,
+    /// Tokens of each.
+    pub tokens: usize,
+    /// Numbers of their prompts.
+    pub numbers: Range<usize>,
 }

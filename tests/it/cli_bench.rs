@@ -94,6 +94,34 @@ fn what_can_be_stolen_is_told() {
     assert!(spoofed >= 3, "{}", rows[1]);
 }
 
+/// A sign after every token gives a mark that reads the tokens before another context, and one list for all the same.
+#[test]
+fn signs_taken_out_take_contexts_with_them() {
+    let home = Home::new();
+    let human = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/human.jsonl");
+    let plan = format!(
+        "texts = 4\nlengths = [100]\nfpr = [1e-3]\nhuman = {human:?}\n[[scheme]]\nname = \"kgw\"\nspec = {{ scheme = \"kgw\" }}\n\
+         [[scheme]]\nname = \"unigram\"\nspec = {{ scheme = \"unigram\" }}\n[[sampling]]\nname = \"plain\"\n\
+         [[sampling]]\nname = \"signs\"\ninserted = {{ text = \"*\", every = 1 }}\n"
+    );
+    home.write("plan.toml", plan);
+    home.ok(&["bench", "run", "plan.toml", "-o", "out"]);
+    let results: Value =
+        serde_json::from_slice(&std::fs::read(home.path("out/results.json")).unwrap()).unwrap();
+    let found = |scheme: &str, sampling: &str| {
+        let rows = results["results"]["power"].as_array().unwrap();
+        let is_it = |row: &&Value| row["scheme"] == scheme && row["sampling"] == sampling;
+        rows.iter().find(is_it).unwrap()["levels"][0]["found"]["hits"].as_u64().unwrap()
+    };
+    assert_eq!((found("kgw", "plain"), found("kgw", "signs")), (4, 0));
+    assert!(found("unigram", "signs") >= 3);
+    for file in std::fs::read_dir(home.path("out/texts")).unwrap() {
+        let texts = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let mut lengths = texts.lines().map(|ids| ids.split(',').count());
+        assert!(lengths.all(|length| length == 100));
+    }
+}
+
 #[test]
 fn bad_plans_are_refused() {
     let home = Home::new();

@@ -63,7 +63,7 @@ struct Part {
     table: fn(&Measured) -> String,
 }
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     Part {
         id: "power",
         heading: "How many marked texts are found",
@@ -78,6 +78,14 @@ const PARTS: [Part; 7] = [
         says: "The same after somebody edited the texts. Strength is the share of words, letters or sentences edited.",
         pictures: plots::attacks,
         table: tables::attacks,
+    },
+    Part {
+        id: "budget",
+        heading: "What it takes to remove a mark",
+        says: "The least strength of the plan after which less than half of the texts are found at the smallest false-alarm rate, at the greatest \
+               length attacked, and how like the texts then are to what they were.",
+        pictures: |_| Ok(Vec::new()),
+        table: tables::budget,
     },
     Part {
         id: "size",

@@ -1,5 +1,7 @@
 //! The rows, as HTML and as CSV.
 
+use std::collections::BTreeMap;
+
 use crate::bench::{Level, Measured, PowerRow};
 use crate::report::escape::Text;
 use crate::report::frame::{self, Column};
@@ -128,6 +130,33 @@ pub(super) fn attacks(measured: &Measured) -> String {
         cells.extend(row.levels.iter().map(found));
         cells.push(words::number(row.auroc, 4));
         table.rows.push(cells);
+    }
+    table.html()
+}
+
+/// For each scheme and attack the least planned strength after which less than half of the texts are found at the smallest rate.
+pub(super) fn budget(measured: &Measured) -> String {
+    let head = names(["attack", "scheme", "sampling", "detector", "strength#", "chrF there#"]);
+    let mut table = Table::new("Removal budget", head);
+    let longest = measured.plan.longest_attacked();
+    let mut groups: BTreeMap<[&str; 4], Vec<&PowerRow>> = BTreeMap::new();
+    let attacked = measured.results.power.iter().filter(|row| row.attack != "none");
+    for row in attacked.filter(|row| row.tokens == longest) {
+        let group = [&*row.attack, &*row.scheme, &*row.sampling, &*row.detector];
+        groups.entry(group).or_default().push(row);
+    }
+    for (group, mut rows) in groups {
+        rows.sort_by(|a, b| a.strength.total_cmp(&b.strength));
+        let smallest = |row: &PowerRow| {
+            row.levels.iter().min_by(|a, b| a.fpr.total_cmp(&b.fpr)).map(|level| level.found.rate)
+        };
+        let is_gone = |row: &&&PowerRow| smallest(row).is_some_and(|rate| rate < 0.5);
+        let cells = match (rows.iter().find(is_gone), rows.last()) {
+            (Some(row), _) => [row.strength.to_string(), words::number(row.similarity, 2)],
+            (None, Some(row)) => [format!("more than {}", row.strength), String::new()],
+            (None, None) => continue,
+        };
+        table.rows.push(group.map(str::to_owned).into_iter().chain(cells).collect());
     }
     table.html()
 }
