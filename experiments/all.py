@@ -20,6 +20,7 @@ EXPERIMENTS = {
     "power": (10, None, [f"{EXAMPLE} power"]),
     "peer_p_values": (4, None, [f"{EXAMPLE} peer_p_values"]),
     "key_spread": (4, None, [f"{EXAMPLE} key_spread"]),
+    "key_recovery": (1, None, [f"{EXAMPLE} key_recovery"]),
     "payload": (10, None, [f"{EXAMPLE} payload"]),
     "harness": (70, None, [
         "cargo run --release -- bench run experiments/harness/full.toml -o target/harness --threads 1",

@@ -185,7 +185,8 @@ def peers():
 
 
 def rounded(value):
-    return counted(round(value, -int(math.log10(value)) + 2))
+    """To three digits."""
+    return counted(int(round(value, 2 - int(math.log10(value)))))
 
 
 def harness():
@@ -218,6 +219,14 @@ def robustness():
         for attack, strength in attacks
     ]
     return table("lr" + "r" * len(schemes), ["attack", "strength", *map(tex, schemes)], body)
+
+
+def signs():
+    rows = read("harness/while_writing.json")["results"]["power"]
+    schemes, samplings = (list(dict.fromkeys(row[name] for row in rows)) for name in ("scheme", "sampling"))
+    at = {(row["scheme"], row["sampling"]): row for row in rows}
+    body = [[tex(name), *(percent(found(at[scheme, name], RATE), 0) for scheme in schemes)] for name in samplings]
+    return table("l" + "r" * len(schemes), ["a sign", *map(tex, schemes)], body)
 
 
 def quality():
@@ -310,6 +319,21 @@ def lineup():
     return table("llll", ["suspect", "truth", "verdict", r"$\log_{10} p$"], rows)
 
 
+def recovery():
+    rows = [
+        [
+            rf"\texttt{{{tex(row['mark'])}}}", counted(row["keys"]), "yes" if row["found"] else "no", rounded(row["keys_per_second"]),
+            str(row["bits_read"]), hours(row["core_hours_for_all"]),
+        ]
+        for row in read("key_recovery/results.json")["rows"]
+    ]
+    return table("lrlrrr", ["mark", "keys tried", "the right one found", "keys/s", "bits of key", "all of them"], rows)
+
+
+def hours(number):
+    return rf"{rounded(number / 8766)} core years" if number > 10_000 else f"{number:.0f} core hours"
+
+
 def serving():
     rows = [
         [
@@ -379,9 +403,9 @@ def numbers():
 
 PARTS = {
     "numbers": numbers, "power": power, "power-picture": power_picture, "calibration": calibration, "key-spread": key_spread,
-    "interop": interop, "peers": peers, "robustness": robustness, "quality": quality, "stealing": stealing, "human": human,
+    "interop": interop, "peers": peers, "robustness": robustness, "signs": signs, "quality": quality, "stealing": stealing, "human": human,
     "radioactivity": radioactivity, "radioactivity-picture": radioactivity_picture, "corpus": corpus, "lineup": lineup,
-    "serving": serving,
+    "recovery": recovery, "serving": serving,
 }
 
 

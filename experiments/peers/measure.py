@@ -79,14 +79,26 @@ def by_touchmark(touchmark, mark, rows):
     return {name: row["log10_p_corrected"] for (name, _), row in answers.items()}
 
 
+def power(marked, human):
+    """Share of marked texts found where just HUMAN_SHARE of the human ones are: the ROC curve, straight between thresholds, since
+    few thresholds of a discrete p-value give that share exactly."""
+    before = (0.0, 0.0)
+    for threshold in sorted({*marked, *human}):
+        alarms = sum(p <= threshold for p in human) / len(human)
+        hits = sum(p <= threshold for p in marked) / len(marked)
+        if alarms >= HUMAN_SHARE:
+            return before[1] + (hits - before[1]) * (HUMAN_SHARE - before[0]) / (alarms - before[0])
+        before = (alarms, hits)
+    return 1.0
+
+
 def side(found, rate=True):
-    """What one detector finds. A text at the threshold itself is not found."""
+    """What one detector finds."""
     marked, human = ([p for name, p in found.items() if name.startswith(kind)] for kind in ("marked", "human"))
-    threshold = sorted(human)[math.floor(HUMAN_SHARE * len(human))]
     share = lambda texts, fits: sum(map(fits, texts)) / len(texts)
     nominal = lambda p: p <= math.log10(NOMINAL)
     return {
-        "power": share(marked, lambda p: p < threshold),
+        "power": power(marked, human),
         "marked_at_p": share(marked, nominal) if rate else None,
         "human_at_p": share(human, nominal) if rate else None,
         "median_log10_p": sorted(marked)[(len(marked) - 1) // 2],

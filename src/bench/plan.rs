@@ -57,8 +57,11 @@ pub struct Plan {
     /// The model that judges quality; none is measured without one.
     #[serde(default)]
     pub judge: Option<String>,
-    /// JSON lines with human text, field `text`: prompts, what detectors are calibrated on, and what attacks take words from.
+    /// A file with human texts, as `detect` reads them: prompts, what detectors are calibrated on, and what attacks take words from.
     pub human: String,
+    /// The field or column of that file that holds the text.
+    #[serde(default = "text", skip_serializing_if = "is_text")]
+    pub human_field: String,
     /// BLAKE3 of that file in hexadecimal, where it is to be this one and no other.
     #[serde(default)]
     pub human_blake3: Option<String>,
@@ -364,6 +367,14 @@ fn many() -> usize {
 
 fn fpr() -> Vec<f64> {
     vec![1e-2, 1e-3, 1e-5, 1e-6]
+}
+
+fn text() -> String {
+    "text".to_owned()
+}
+
+fn is_text(field: &String) -> bool {
+    *field == text()
 }
 
 fn bundled() -> String {

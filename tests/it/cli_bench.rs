@@ -137,6 +137,8 @@ fn bad_plans_are_refused() {
     refused(good, &["h.jsonl", "human text"]);
     home.write("h.jsonl", "{\"text\": \"too short\"}\n");
     refused(good, &["pieces of 36 tokens", "fewer texts"]);
+    let other = good.replace("human =", "human_field = \"answer\"\nhuman =");
+    refused(&other, &["answer"]);
     let pinned = good.replace("human =", "human_blake3 = \"00\"\nhuman =");
     refused(&pinned, &["BLAKE3", "not comparable"]);
     refused(

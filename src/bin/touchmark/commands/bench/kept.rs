@@ -35,6 +35,7 @@ impl Folder {
         let common = json!({
             "form": 1, "seed": plan.seed, "texts": plan.texts, "prompt_tokens": plan.prompt_tokens, "tokens": plan.longest(),
             "model": made_with.model.blake3, "tokenizer": made_with.tokenizer, "human": made_with.human,
+            "human_field": plan.human_field,
         });
         let hidden = global.no_progress || global.quiet;
         Ok(Self { path, common, count: plan.texts, hidden, bar: None })

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use touchmark::bench::{Bench, Machine, MadeWith, Measured, Plan, Weights};
-use touchmark::corpus::{Content, documents, sources};
+use touchmark::corpus::{Content, Fields, Reading, documents, sources};
 use touchmark::lm::LanguageModel;
 use touchmark::tokens::Tokenize;
 
@@ -24,7 +24,7 @@ pub fn run(global: &Global, args: &BenchRun) -> anyhow::Result<Exit> {
     let plan: Plan = toml::from_str(&text).with_context(named)?;
     plan.check().with_context(named)?;
     let beside = args.plan.parent().unwrap_or_else(|| Path::new(""));
-    let (human, human_hash) = human(&beside.join(&plan.human))?;
+    let (human, human_hash) = human(&beside.join(&plan.human), &plan.human_field)?;
     if let Some(wanted) = &plan.human_blake3 {
         ensure!(
             wanted.eq_ignore_ascii_case(&human_hash),
@@ -71,11 +71,16 @@ pub fn run(global: &Global, args: &BenchRun) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The texts of a file, and its hash.
-fn human(path: &Path) -> anyhow::Result<(Vec<String>, String)> {
+/// Most texts that are read: a shard of a web corpus has hundreds of thousands.
+const MOST_TEXTS: usize = 10_000;
+
+/// The first texts of a file, and the hash of all of it.
+fn human(path: &Path, field: &str) -> anyhow::Result<(Vec<String>, String)> {
     let hash = models::file_hash(path).context("the human text of the plan")?.to_hex().to_string();
     let mut texts = Vec::new();
-    for document in documents(sources(vec![path.to_owned()], None), Default::default()) {
+    let fields = Fields { text: field.to_owned(), ..Fields::default() };
+    let reading = Reading { fields, ..Reading::default() };
+    for document in documents(sources(vec![path.to_owned()], None), reading).take(MOST_TEXTS) {
         match document?.content {
             Content::Text(text) => texts.push(text),
             Content::Tokens(_) => bail!("{} holds token ids, not text", path.display()),
