@@ -27,6 +27,8 @@ EXPERIMENTS = {
         "cp target/harness/results.json experiments/harness/full.json",
         "cargo run --release -- bench run experiments/harness/while_writing.toml -o target/while_writing --threads 1",
         "cp target/while_writing/results.json experiments/harness/while_writing.json",
+        "cargo run --release -- bench run experiments/harness/repeats.toml -o target/repeats --threads 1",
+        "cp target/repeats/results.json experiments/harness/repeats.json",
     ]),
     "corpus_fdr": (30, "crates' sources in ~/.cargo", [
         "python3 experiments/corpus_fdr/documents.py > target/documents.jsonl",
