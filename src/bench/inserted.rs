@@ -20,6 +20,11 @@ impl Inserted {
         Ok(Self { sign: tokenizer.encode(&plan.text)?.ids, every: plan.every })
     }
 
+    /// The sign's tokens.
+    pub fn sign(&self) -> &[TokenId] {
+        &self.sign
+    }
+
     /// Tokens of a text together with its signs.
     pub fn with_signs(&self, tokens: usize) -> usize {
         tokens + tokens / self.every * self.sign.len()

@@ -111,8 +111,11 @@ pub(super) fn write(
     wanted: Wanted<'_>,
     progress: &mut dyn FnMut(),
 ) -> Result<Written, BenchError> {
-    let ends = Ends { end: Vec::new(), never: tokenizer.special_ids().to_vec() };
     let inserted = wanted.inserted.map(|plan| Inserted::new(plan, tokenizer)).transpose()?;
+    // Who deletes signs deletes all of them: the model is to write none of its own.
+    let signs = inserted.iter().flat_map(Inserted::sign).copied();
+    let never = tokenizer.special_ids().iter().copied().chain(signs).collect();
+    let ends = Ends { end: Vec::new(), never };
     let max_tokens = inserted.as_ref().map_or(wanted.tokens, |it| it.with_signs(wanted.tokens));
     let request = |number: usize| Request {
         prompt: human.prompt(number).to_vec(),
