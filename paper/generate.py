@@ -166,10 +166,10 @@ def interop():
 
 def peers():
     results = read("peers/results.json")
-    longest = results["lengths"][-1]
     rows = []
     for row in results["rows"]:
-        length = next(length for length in row["lengths"] if length["tokens"] == longest)
+        # The shortest texts: nearly all of the longer ones are found by everybody.
+        length = row["lengths"][0]
         own, ours = length["own"], length["touchmark"]
         p = lambda side: "--" if side["marked_at_p"] is None else percent(side["marked_at_p"])
         rows.append([
@@ -282,12 +282,15 @@ def radioactivity():
         ]
         for row in rows
     ]
-    return table("rrrrr", ["marked", "$z$", r"$\log_{10} p$", r"with \texttt{--like}", "likeliest token"], body)
+    return table("rrrrr", ["marked", "$z$", r"$\log_{10} p$", r"with \texttt{-{}-like}", "likeliest token"], body)
 
 
 def is_share(row):
     """Students of the mixture of text marked with one key of kgw h = 1 and unmarked text, read with that key."""
-    return row["suspect"].startswith("kgw1-s") and row["made"] == "trained on the mixture" and row["key"]["number"] == 1 and row["role"] == "own"
+    spec = row["spec"]
+    if row["made"] != "trained on the mixture" or row["role"] != "own" or spec["scheme"] != "kgw" or spec["context_width"] != 1:
+        return False
+    return row["key"]["number"] == 1
 
 
 def radioactivity_picture():
@@ -395,6 +398,7 @@ def numbers():
         "StudentTenth": signed(elsewhere["student-kgw10"]["log10_p"]),
         "StudentSyn": signed(elsewhere["student-syn"]["log10_p"]),
         "TokensRead": counted(elsewhere["student-kgw"]["tokens_read"]),
+        "PeerTokens": str(read("peers/results.json")["lengths"][0]),
         "HarnessTexts": str(full["plan"]["texts"]),
         "HarnessAttacked": str(full["plan"].get("attacked_lengths", full["plan"]["lengths"])[-1]),
         "HarnessRate": f"${power_of_ten(RATE)}$",

@@ -28,7 +28,6 @@ pub use pipeline::in_order;
 pub use reader::Examined;
 pub use reader::{Beside, Mark, Reader, Wanted};
 pub use resume::{Manifest, Part, all_parts};
-#[cfg(feature = "engine")]
 pub use sink::Out;
 pub use sink::html;
 pub use sink::table_row;
