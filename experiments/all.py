@@ -39,6 +39,12 @@ EXPERIMENTS = {
     "interop_speed": (15, "network", ["cargo bench --no-run", "python3 experiments/interop/run.py --speed"]),
     "peers": (20, "network", ["cargo build --release --bins --example peers_read", "python3 experiments/peers/run.py"]),
     "attribution_null": (20, "TOUCHMARK_MODELS", [f"{EXAMPLE} attribution_null"]),
+    "distillation": (180, "TOUCHMARK_MODELS", ["experiments/distillation/students.sh target/students"]),
+    "served_lineage": (40, "TOUCHMARK_MODELS", [
+        f"{EXAMPLE} fingerprint_models -- target/tiny",
+        "python3 experiments/served_lineage/run.py --models $TOUCHMARK_MODELS --tiny target/tiny"
+        " --out experiments/served_lineage/results.json",
+    ]),
 }
 TABLES = ["python3 experiments/tables.py", "python3 paper/generate.py"]
 
