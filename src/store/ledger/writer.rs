@@ -29,7 +29,7 @@ pub struct SqliteLedger {
     thread: Option<JoinHandle<()>>,
     readers: Mutex<Vec<LedgerReader>>,
     /// Held as long as this lives.
-    _lock: File,
+    _lock: Lock,
 }
 
 enum Job {
@@ -181,8 +181,20 @@ impl std::fmt::Debug for SqliteLedger {
     }
 }
 
-/// Lets no other process write. The system gives the lock back when this one ends, however it ends.
-fn lock(path: &Path) -> Result<File, StoreError> {
+/// A file that one process holds. It is let go when this is dropped, even while a process that is just being started has a copy of it,
+/// and by the system when this process ends, however it ends.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // What cannot be unlocked is when it is closed.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Lets no other process write.
+fn lock(path: &Path) -> Result<Lock, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let lock_path = PathBuf::from(name);
@@ -190,7 +202,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     let io = |source| StoreError::Io { path: lock_path.clone(), source };
     let file = OpenOptions::new().write(true).open(&lock_path).map_err(io)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(StoreError::LedgerInUse { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(io(source)),
     }
@@ -435,6 +447,19 @@ mod tests {
             model: ModelName { hash: None, name: "toy".to_owned() },
             finish_reason: "stop".to_owned(),
         }
+    }
+
+    /// A process that is being started has a copy of every open file for a moment.
+    #[test]
+    fn a_lock_is_let_go_though_a_copy_of_its_file_is_open() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("ledger");
+        let held = lock(&path).unwrap();
+        assert!(matches!(lock(&path), Err(StoreError::LedgerInUse { .. })));
+        let copy = held.0.try_clone().unwrap();
+        drop(held);
+        lock(&path).unwrap();
+        drop(copy);
     }
 
     #[test]
