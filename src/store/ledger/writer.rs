@@ -453,7 +453,9 @@ mod tests {
     #[test]
     fn a_lock_is_let_go_though_a_copy_of_its_file_is_open() {
         let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("ledger");
+        let store = Store::at(home.path());
+        let path = store.ledger_path();
+        drop(store.open_ledger(&path, false).unwrap());
         let held = lock(&path).unwrap();
         assert!(matches!(lock(&path), Err(StoreError::LedgerInUse { .. })));
         let copy = held.0.try_clone().unwrap();
