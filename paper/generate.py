@@ -62,10 +62,16 @@ def table(columns, head, rows):
     yield r"\end{tabular}"
 
 
+LOOKS = (
+    r" legend pos=outer north east, legend style={font=\footnotesize}, legend cell align=left,"
+    r" cycle list name=touchmark, grid=major, grid style={gray!20}"
+)
+
+
 def plot(options, lines_by_name):
     """Lines of points by name, in one set of axes."""
     yield r"\begin{tikzpicture}"
-    yield rf"\begin{{axis}}[{options}]"
+    yield rf"\begin{{axis}}[{options}{LOOKS}]"
     for name, points in lines_by_name.items():
         where = " ".join(f"({x:g},{y:.4g})" for x, y in points)
         yield rf"\addplot coordinates {{{where}}}; \addlegendentry{{{name}}}"
@@ -94,8 +100,6 @@ def power_picture():
     options = (
         r"width=0.75\linewidth, height=6.5cm, xmode=log, ymode=log, xtick={50,100,200,400}, xticklabels={50,100,200,400},"
         r" ytick={5,10,20,50,100,200}, yticklabels={5,10,20,50,100,200}, xlabel={tokens}, ylabel={median of $-\log_{10} p$},"
-        r" legend pos=outer north east, legend style={font=\footnotesize}, legend cell align=left,"
-        r" cycle list name=touchmark, grid=major, grid style={gray!20}"
     )
     return plot(options, {tex(name): of(name) for name in SCHEMES})
 
@@ -193,12 +197,6 @@ def harness():
     return read("harness/full.json")["results"]
 
 
-def of_first(rows, results):
-    """The rows of the first sampling and of one look at the whole text."""
-    sampling = results["power"][0]["sampling"]
-    return [row for row in rows if row["sampling"] == sampling and row.get("detector", "whole") == "whole"]
-
-
 def found(row, rate):
     return next(level["found"]["rate"] for level in row["levels"] if math.isclose(level["fpr"], rate))
 
@@ -207,8 +205,9 @@ RATE = 1e-5
 
 
 def robustness():
-    results = harness()
-    rows = of_first(results["power"], results)
+    power = harness()["power"]
+    # Of the first sampling, and of one look at the whole text.
+    rows = [row for row in power if row["sampling"] == power[0]["sampling"] and row["detector"] == "whole"]
     tokens = max(row["tokens"] for row in rows if row["attack"] != "none")
     rows = [row for row in rows if row["tokens"] == tokens]
     schemes = list(dict.fromkeys(row["scheme"] for row in rows))
@@ -230,10 +229,11 @@ def signs():
 
 
 def quality():
+    usual = harness()["quality"]
     single = [row for row in read("harness/repeats.json")["results"]["quality"] if "single-turn" in row["scheme"]]
     # Those of one sampling stand together, in the order of the first file.
-    samplings = list(dict.fromkeys(row["sampling"] for row in harness()["quality"]))
-    measured = sorted([*harness()["quality"], *single], key=lambda row: samplings.index(row["sampling"]))
+    samplings = list(dict.fromkeys(row["sampling"] for row in usual))
+    measured = sorted([*usual, *single], key=lambda row: samplings.index(row["sampling"]))
     rows = []
     for row in measured:
         mean = row["mean"]
@@ -260,50 +260,52 @@ def stealing():
 
 
 def human():
-    results = harness()
+    calibrated = harness()["calibration"]
     rows = []
-    for row in results["calibration"]:
+    for row in calibrated:
         cells = [percent(level["found"]["rate"], 3) for level in row["levels"]]
         rows.append([tex(row["scheme"]), row["detector"], counted(row["levels"][0]["found"]["trials"]), *cells, "yes" if row["exceeds"] else "no"])
-    rates = [f"$p \\le {power_of_ten(level['fpr'])}$" for level in results["calibration"][0]["levels"]]
+    rates = [f"$p \\le {power_of_ten(level['fpr'])}$" for level in calibrated[0]["levels"]]
     return table("llr" + "r" * len(rates) + "l", ["scheme", "detector", "pairs", *rates, "exceeds"], rows)
 
 
 def students():
-    return [row for row in lines("distillation/results.jsonl") if row["role"] != "accounts"]
+    """Students read with the key that marked their text, where any did."""
+    return [row for row in lines("distillation/results.jsonl") if row["role"] == "own"]
+
+
+def shares():
+    """Of the mixture of text marked with one key of kgw h = 1 and unmarked text, read with that key, by the share."""
+    def is_one(row):
+        spec = row["spec"]
+        if row["made"] != "trained on the mixture" or spec["scheme"] != "kgw" or spec["context_width"] != 1:
+            return False
+        return row["key"]["number"] == 1
+
+    return sorted(filter(is_one, students()), key=lambda row: row["share"])
 
 
 def radioactivity():
-    rows = sorted((row for row in students() if not row["elsewhere"] and is_share(row)), key=lambda row: row["share"])
     body = [
         [
             percent(row["share"], 0), f"{row['z']:.1f}", signed(row["log10_p"]),
             signed(row["like_log10_p"]) if row.get("like_log10_p") is not None else "--", signed(row["argmax_log10_p"]),
         ]
-        for row in rows
+        for row in shares()
     ]
     return table("rrrrr", ["marked", "$z$", r"$\log_{10} p$", r"with \texttt{-{}-like}", "likeliest token"], body)
 
 
-def is_share(row):
-    """Students of the mixture of text marked with one key of kgw h = 1 and unmarked text, read with that key."""
-    spec = row["spec"]
-    if row["made"] != "trained on the mixture" or row["role"] != "own" or spec["scheme"] != "kgw" or spec["context_width"] != 1:
-        return False
-    return row["key"]["number"] == 1
-
-
 def radioactivity_picture():
-    rows = sorted((row for row in students() if not row["elsewhere"] and is_share(row)), key=lambda row: row["share"])
     # Without a mark there is nothing to see on a logarithmic axis, and the table has it.
-    points = lambda name: [(100 * row["share"], max(-row[name], 0.1)) for row in rows if row["share"] > 0]
+    rows = [row for row in shares() if row["share"] > 0]
+    points = lambda name: [(100 * row["share"], max(-row[name], 0.1)) for row in rows]
     options = (
         r"width=0.75\linewidth, height=5.5cm, xmode=log, ymode=log, xtick={1,2,5,10,25,50,100}, xticklabels={1,2,5,10,25,50,100},"
         r" ytick={0.1,1,6,10,100,1000}, yticklabels={0.1,1,6,10,100,1000}, xlabel={share of marked training text (\%)},"
-        r" ylabel={$-\log_{10} p$}, legend pos=outer north east, legend style={font=\footnotesize}, legend cell align=left,"
-        r" cycle list name=touchmark, grid=major, grid style={gray!20}"
+        r" ylabel={$-\log_{10} p$},"
     )
-    needed = [(100 * row["share"], 6) for row in rows if row["share"] > 0]
+    needed = [(100 * row["share"], 6) for row in rows]
     return plot(options, {
         "soft, by context": points("log10_p"), "likeliest token": points("argmax_log10_p"), "SHOWN from here": needed,
     })
@@ -367,7 +369,7 @@ def numbers():
     lineage = read("served_lineage/results.json")["suspects"]
     independent = [row for row in lineage if row["kind"] != "copy"]
     copies = [row for row in lineage if row["kind"] == "copy"]
-    elsewhere = {row["suspect"]: row for row in students() if row["elsewhere"] and row["role"] == "own"}
+    elsewhere = {row["suspect"]: row for row in students() if row["elsewhere"]}
     full = read("harness/full.json")
     commands = {
         "PowerTexts": counted(power_rows["texts"]),

@@ -54,27 +54,23 @@ struct Row {
     ids: Vec<TokenId>,
 }
 
-/// One mark's parameters without its key.
+/// One mark without its key.
 struct Mark {
     spec: Spec,
     repeats: Repeats,
     vocabulary: Vocabulary,
+    law: Law,
 }
 
 impl Mark {
-    /// log₁₀ p of the first tokens under a key.
-    fn log10_p(&self, key: u64, ids: &[TokenId], law: &Law) -> Result<f64, Failure> {
+    /// Whether the text is as marked under a key as each stage asks.
+    fn fits(&self, key: u64, ids: &[TokenId]) -> Result<bool, Failure> {
         let key = Key::of_numbers(vec![key])?;
         let mark =
             Watermark::new(&key, self.spec.prf(), &self.spec, &self.vocabulary, self.repeats)?;
-        let evidence = mark.score(ids);
-        Ok(law.tail(evidence.sum(), evidence.scored() as u64)?.log10())
-    }
-
-    /// Whether a key is worth no more thought after any stage.
-    fn fits(&self, key: u64, ids: &[TokenId], law: &Law) -> Result<bool, Failure> {
         for (tokens, most) in STAGES {
-            if self.log10_p(key, &ids[..tokens.min(ids.len())], law)? > most {
+            let evidence = mark.score(&ids[..tokens.min(ids.len())]);
+            if self.law.tail(evidence.sum(), evidence.scored() as u64)?.log10() > most {
                 return Ok(false);
             }
         }
@@ -110,14 +106,14 @@ fn search(
             .null()
             .clone(),
     )?;
-    let mark = Mark { spec: found.spec, repeats: found.repeats, vocabulary };
+    let mark = Mark { spec: found.spec, repeats: found.repeats, vocabulary, law };
     let text = std::fs::read_to_string(texts.join(format!("{name}.jsonl")))?;
     let ids = text.lines().next().map(serde_json::from_str::<Row>).ok_or("no text")??.ids;
     let first = right - (BEFORE * keys as f64) as u64;
     let began = Instant::now();
     let mut fitting = Vec::new();
     for key in first..first + keys {
-        if mark.fits(key, &ids, &law)? {
+        if mark.fits(key, &ids)? {
             fitting.push(key);
         }
     }

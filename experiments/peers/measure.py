@@ -19,7 +19,7 @@ import transformers
 
 import interop
 import peers
-from touchmark import MODEL, PROGRAM, ROOT, Touchmark
+from touchmark import MODEL, ROOT, Touchmark
 
 HERE = pathlib.Path(__file__).resolve().parent
 FOLDER = pathlib.Path(os.environ["INTEROP_CACHE"]) / "peers"
@@ -123,14 +123,14 @@ def whole_speed(touchmark, mark, rows):
     with open(file, "w") as out:
         for again in range(times):
             out.writelines(json.dumps({**row, "id": f"{again}:{row['id']}"}) + "\n" for row in rows)
-    command = [
-        PROGRAM, "--home", touchmark.home, "--no-progress", "--threads", "1", "detect", file, "--profile", mark, "--normalise", "off",
-        "--tokens-field", "ids", "--format", "jsonl", "-o", FOLDER / "speed-rows.jsonl",
+    arguments = [
+        "--threads", 1, "detect", file, "--profile", mark, "--normalise", "off", "--tokens-field", "ids", "--format", "jsonl",
+        "-o", FOLDER / "speed-rows.jsonl",
     ]
     best = math.inf
     for _ in range(3):
         begin = time.perf_counter()
-        subprocess.run([str(word) for word in command], check=True, capture_output=True)
+        touchmark.run(*arguments)
         best = min(best, time.perf_counter() - begin)
     return times * tokens / best
 
