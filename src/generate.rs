@@ -175,10 +175,9 @@ impl<'a> TextStream<'a> {
     }
 
     /// Everything not handed out yet, for the end of an answer.
-    fn rest(&mut self) -> String {
-        let rest = self.text[self.emitted..].to_owned();
-        self.emitted = self.text.len();
-        rest
+    fn rest(&mut self) -> &str {
+        let from = std::mem::replace(&mut self.emitted, self.text.len());
+        &self.text[from..]
     }
 
     /// Settles what was held back at the end of the answer.
@@ -381,17 +380,24 @@ impl<'a> Answer<'a> {
         if full && self.finish.is_none() { self.end(FinishReason::Length) } else { Ok(()) }
     }
 
-    /// Puts tokens into an unfinished answer that nobody chose, as if the model had been told to write them there. They count among
-    /// `max_tokens`, and ends and stop texts in them end nothing.
+    /// Puts tokens into an answer that nobody chose, as if the model had been told to write them there. They count among `max_tokens`,
+    /// and ends and stop texts in them end nothing. A finished answer stays as it is.
     ///
     /// # Errors
     /// [`GenerateError::Tokenize`] when the tokenizer cannot decode them.
     pub fn put(&mut self, tokens: &[TokenId]) -> Result<(), GenerateError> {
-        for &token in tokens {
-            self.output.push(token);
-            self.text.push(token)?;
+        if self.finish.is_none() {
+            for &token in tokens {
+                self.output.push(token);
+                self.text.push(token)?;
+            }
         }
         Ok(())
+    }
+
+    /// Prompt and answer but for the first `read` ids.
+    fn after(&self, read: usize) -> Vec<TokenId> {
+        self.request.prompt.iter().chain(&self.output).skip(read).copied().collect()
     }
 
     /// Ends an answer that is not finished.
@@ -438,14 +444,9 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Text that is certain and was not handed out before.
+    /// Text that is certain and was not handed out before: all the rest of a finished answer.
     pub fn take_text(&mut self) -> &str {
-        self.text.take()
-    }
-
-    /// The rest of the text of a finished answer.
-    pub fn take_rest(&mut self) -> String {
-        self.text.rest()
+        if self.finish.is_some() { self.text.rest() } else { self.text.take() }
     }
 
     /// Why it ended; `None` while it goes on.
@@ -511,7 +512,8 @@ pub struct Output {
 }
 
 /// Writes all answers, `batch` at a time, and hands each to `done` with its index as soon as it is finished.
-/// `progress` gets (index, new text) as text becomes certain.
+/// `progress` gets an index and its answer after each of its steps: it may [take](Answer::take_text) its text, and
+/// [put](Answer::put) tokens into it.
 ///
 /// An answer is a function of its request, the mark and the model alone; its neighbours in the batch change at most the
 /// last bits of its logits.
@@ -522,7 +524,7 @@ pub fn generate<'a>(
     model: &mut dyn LanguageModel,
     answers: Vec<Answer<'a>>,
     batch: usize,
-    progress: &mut dyn FnMut(usize, &str),
+    progress: &mut Progress<'_, 'a>,
     done: &mut dyn FnMut(usize, Output) -> std::ops::ControlFlow<()>,
 ) -> Result<(), GenerateError> {
     let mut running: Vec<Running<'a>> = Vec::new();
@@ -531,12 +533,15 @@ pub fn generate<'a>(
     result
 }
 
+/// What is heard of each answer after each of its steps.
+type Progress<'p, 'a> = dyn FnMut(usize, &mut Answer<'a>) -> Result<(), GenerateError> + 'p;
+
 struct Running<'a> {
     index: usize,
     seq: SeqId,
     answer: Answer<'a>,
-    /// Ids the model has not seen yet: the prompt, then one token at a time.
-    next: Vec<TokenId>,
+    /// How many ids of prompt and answer the model has read.
+    read: usize,
 }
 
 fn drive<'a>(
@@ -544,7 +549,7 @@ fn drive<'a>(
     answers: Vec<Answer<'a>>,
     batch: usize,
     running: &mut Vec<Running<'a>>,
-    progress: &mut dyn FnMut(usize, &str),
+    progress: &mut Progress<'_, 'a>,
     done: &mut dyn FnMut(usize, Output) -> std::ops::ControlFlow<()>,
 ) -> Result<(), GenerateError> {
     let mut waiting = answers.into_iter().enumerate();
@@ -553,19 +558,19 @@ fn drive<'a>(
         while running.len() < batch
             && let Some((index, answer)) = waiting.next()
         {
-            let (seq, next) = (model.open()?, answer.request.prompt.clone());
-            running.push(Running { index, seq, answer, next });
+            running.push(Running { index, seq: model.open()?, answer, read: 0 });
         }
         if running.is_empty() {
             return Ok(());
         }
         step(model, running, &mut candidates)?;
         for at in (0..running.len()).rev() {
-            progress(running[at].index, running[at].answer.take_text());
-            if running[at].answer.finish.is_some() {
-                let mut finished = running.swap_remove(at);
+            let Running { index, answer, .. } = &mut running[at];
+            answer.fit(model.max_positions())?;
+            progress(*index, answer)?;
+            if answer.finish.is_some() {
+                let finished = running.swap_remove(at);
                 model.close(finished.seq);
-                progress(finished.index, &finished.answer.take_rest());
                 if done(finished.index, finished.answer.into_output()).is_break() {
                     return Ok(());
                 }
@@ -581,12 +586,12 @@ fn step(
     candidates: &mut Candidates,
 ) -> Result<(), GenerateError> {
     let fed: Vec<Vec<TokenId>> =
-        running.iter_mut().map(|running| std::mem::take(&mut running.next)).collect();
+        running.iter().map(|running| running.answer.after(running.read)).collect();
+    running.iter_mut().zip(&fed).for_each(|(running, ids)| running.read += ids.len());
     let seqs = running.iter().map(|running| running.seq);
     let work: Vec<Chunk<'_>> =
         seqs.zip(&fed).map(|(seq, ids)| Chunk { seq, ids, want: Want::Last }).collect();
-    let max_positions = model.max_positions();
-    let mut choice = Choice { running, candidates, max_positions, failed: Ok(()) };
+    let mut choice = Choice { running, candidates, failed: Ok(()) };
     model.step(&work, &mut choice)?;
     choice.failed
 }
@@ -595,16 +600,13 @@ fn step(
 struct Choice<'s, 'a> {
     running: &'s mut [Running<'a>],
     candidates: &'s mut Candidates,
-    max_positions: usize,
     failed: Result<(), GenerateError>,
 }
 
 impl Choice<'_, '_> {
-    fn chosen(&mut self, chunk: usize, token: Result<Option<TokenId>, GenerateError>) {
-        let Running { answer, next, .. } = &mut self.running[chunk];
-        match token.and_then(|token| answer.fit(self.max_positions).map(|()| token)) {
-            Ok(token) => next.extend(token),
-            Err(error) => self.failed = Err(error),
+    fn chosen(&mut self, token: Result<Option<TokenId>, GenerateError>) {
+        if let Err(error) = token {
+            self.failed = Err(error);
         }
     }
 }
@@ -612,7 +614,7 @@ impl Choice<'_, '_> {
 impl LogitSink for Choice<'_, '_> {
     fn row(&mut self, chunk: usize, _: usize, logits: &[f32]) {
         let token = self.running[chunk].answer.advance(logits, self.candidates);
-        self.chosen(chunk, token);
+        self.chosen(token);
     }
 
     fn enough(&self, chunk: usize) -> Option<usize> {
@@ -623,7 +625,7 @@ impl LogitSink for Choice<'_, '_> {
         let answer = &mut self.running[chunk].answer;
         let chosen = answer.advance_by_highest(tokens, logits, self.candidates);
         if let Some(token) = chosen.transpose() {
-            self.chosen(chunk, token);
+            self.chosen(token);
             return true;
         }
         false
@@ -719,7 +721,7 @@ mod tests {
         if !stopped {
             stream.finish().unwrap();
         }
-        pieces.push(stream.rest());
+        pieces.push(stream.rest().to_owned());
         (pieces, stream.text, stopped)
     }
 

@@ -41,6 +41,13 @@ pub enum Repeats {
     AllTurns,
 }
 
+impl Repeats {
+    /// That of new profiles of a scheme.
+    pub fn usual(spec: &Spec) -> Self {
+        if spec.scheme().skips_repeats() { Self::SingleTurn } else { Self::ScoreOnce }
+    }
+}
+
 /// The tokens a mark is bound to: ids mean something only under one tokenizer, words only below one V.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vocabulary {

@@ -36,7 +36,9 @@ const TABLE: &[(&str, &[&str])] = &[
         "bench",
         &[
             "attack",
+            "attribution",
             "detect",
+            "fingerprint",
             "generate",
             "lm",
             "normalise",
@@ -73,7 +75,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "watermark",
         ],
     ),
-    ("report", &["attribution", "bench", "detect", "stats"]),
+    ("report", &["attribution", "bench", "detect", "fingerprint", "stats"]),
     ("manual", &[]),
 ];
 

@@ -233,7 +233,7 @@ fn answers(
     let waiting =
         requests.iter().map(|request| Answer::new(request, None, tokenizer, &ends).unwrap());
     let mut answers = vec![Vec::new(); count];
-    generate(model, waiting.collect(), 16, &mut |_, _| {}, &mut |at, output| {
+    generate(model, waiting.collect(), 16, &mut |_, _| Ok(()), &mut |at, output| {
         answers[at] = output.ids;
         std::ops::ControlFlow::Continue(())
     })

@@ -80,7 +80,7 @@ fn texts(way: &Way, tokenizer: &HfTokenizer, pieces: &[Vec<TokenId>]) -> Vec<Vec
     let answer = |(request, mark)| Answer::new(request, Some(mark), tokenizer, &ends).unwrap();
     let answers = requests.iter().zip(&marks).map(answer).collect();
     let mut texts: Vec<_> = requests.iter().map(|request| request.prompt.clone()).collect();
-    generate(&mut model, answers, BATCH, &mut |_, _| {}, &mut |at, output| {
+    generate(&mut model, answers, BATCH, &mut |_, _| Ok(()), &mut |at, output| {
         texts[at].extend(output.ids);
         ControlFlow::Continue(())
     })

@@ -180,7 +180,7 @@ impl<'a> Writer<'a> {
             })
             .collect();
         let mut written = vec![String::new(); requests.len()];
-        generate(&mut self.model, answers, BATCH, &mut |_, _| {}, &mut |index, answer| {
+        generate(&mut self.model, answers, BATCH, &mut |_, _| Ok(()), &mut |index, answer| {
             written[index] = self.tokenizer.decode(&answer.ids).unwrap();
             ControlFlow::Continue(())
         })

@@ -1,6 +1,7 @@
 //! Decodes greedily with this engine and prints tokens a second as JSON, for `run.py`.
 //!
-//! `decode_peers MODEL THREADS BATCH PROMPT TOKENS`, MODEL a folder or a GGUF file.
+//! `decode_peers MODEL THREADS BATCH PROMPT TOKENS`, MODEL a folder or a GGUF file; `decode_peers bandwidth THREADS` reads memory instead
+//! and prints bytes a second.
 
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
@@ -17,6 +18,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("a model is missing".into());
     };
     let numbers = numbers.iter().map(|n| n.parse()).collect::<Result<Vec<usize>, _>>()?;
+    if let ("bandwidth", &[threads]) = (model.as_str(), numbers.as_slice()) {
+        println!("{}", serde_json::json!({ "bytes_per_s": bandwidth(threads) }));
+        return Ok(());
+    }
     let [threads, batch, prompt, tokens] = numbers[..] else {
         return Err("threads, batch, prompt and tokens are missing".into());
     };
@@ -39,6 +44,32 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let row = serde_json::json!({"tokens_per_s": rate, "load_s": load_s, "peak_mib": peak_mib()});
     println!("{row}");
     Ok(())
+}
+
+/// Bytes a second that so many threads read of 2 GiB, which no cache holds: the best of five times.
+fn bandwidth(threads: usize) -> f64 {
+    let words = vec![1_u64; (2 << 30) / 8];
+    let read = || {
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            for part in words.chunks(words.len().div_ceil(threads.max(1))) {
+                scope.spawn(move || std::hint::black_box(sum(part)));
+            }
+        });
+        (8 * words.len()) as f64 / began.elapsed().as_secs_f64()
+    };
+    (0..5).map(|_| read()).fold(0.0, f64::max)
+}
+
+/// Eight sums side by side, so that it is memory that is waited for.
+fn sum(words: &[u64]) -> u64 {
+    let mut sums = [0_u64; 8];
+    for eight in words.chunks_exact(8) {
+        for (sum, word) in sums.iter_mut().zip(eight) {
+            *sum = sum.wrapping_add(*word);
+        }
+    }
+    sums.iter().fold(0, |all, sum| all.wrapping_add(*sum))
 }
 
 /// Feeds each sequence its tokens and takes the likeliest one next.

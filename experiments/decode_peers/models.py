@@ -1,9 +1,9 @@
 """Makes the models that decode_peers measures: random weights in the shape of a 27.8 M Llama and of a 0.5 B Qwen 2.5.
 
-Run: python experiments/decode_peers/models.py FOLDER [LLAMA_QUANTIZE]
+Run: python experiments/decode_peers/models.py FOLDER LLAMA_QUANTIZE
 
-Writes FOLDER/<name>/ (transformers' form, f32) and FOLDER/<name>-f32.gguf, and with the path of llama.cpp's
-`llama-quantize` also q8_0 and q4_k files. Needs torch, transformers, gguf.
+Writes FOLDER/<name>/ (transformers' form, f32), FOLDER/<name>-f32.gguf, and with llama.cpp's `llama-quantize` q8_0 and q4_k_s files.
+Needs torch, transformers, gguf.
 """
 
 import pathlib
@@ -87,7 +87,7 @@ def main():
         print(name, sum(p.numel() for p in model.parameters()))
         model.save_pretrained(folder / name, max_shard_size="20GB")
         write_gguf(model, config, folder / f"{name}-f32.gguf")
-        for kind in ("q8_0", "q4_k_s") if len(sys.argv) > 2 else ():
+        for kind in ("q8_0", "q4_k_s"):
             subprocess.run([sys.argv[2], folder / f"{name}-f32.gguf", folder / f"{name}-{kind}.gguf", kind],
                            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

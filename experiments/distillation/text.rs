@@ -114,10 +114,9 @@ fn teacher(flags: &Flags) -> Teacher {
         special: tokenizer.special_ids().to_vec(),
     };
     let mark = spec(flags).map(|spec| {
-        let repeats = match spec.scheme().skips_repeats() {
-            true => Repeats::SingleTurn,
-            false => Repeats::ScoreOnce,
-        };
+        // Our own marks in every token, repeated contexts too: the most that a student can learn.
+        let ours = spec.scheme().peer().is_none();
+        let repeats = if ours { Repeats::ScoreOnce } else { Repeats::usual(&spec) };
         let key = seeded_key(seed, number, spec.key_numbers()).unwrap();
         Watermark::new(&key, spec.prf(), &spec, &vocabulary, repeats).unwrap()
     });
@@ -161,7 +160,7 @@ impl Teacher {
         };
         let answers = requests.iter().map(answer).collect();
         let mut written: Vec<Option<Output>> = prompts.iter().map(|_| None).collect();
-        generate(&mut self.model, answers, BATCH, &mut |_, _| {}, &mut |index, output| {
+        generate(&mut self.model, answers, BATCH, &mut |_, _| Ok(()), &mut |index, output| {
             written[index] = Some(output);
             ControlFlow::Continue(())
         })

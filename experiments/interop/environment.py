@@ -14,6 +14,7 @@ import hashlib
 import html
 import os
 import pathlib
+import platform
 import re
 import shutil
 import subprocess
@@ -27,8 +28,11 @@ ROOT = HERE.parents[1]
 CACHE = pathlib.Path(os.environ.get("INTEROP_CACHE", ROOT / "target/interop")).resolve()
 TORCH = ["torch==2.15.0", "transformers==5.23.0", "pydantic"]
 SMALL = ["msgspec", "jax==0.10.2", "jaxlib==0.10.2", "ml_dtypes", "opt_einsum", "scipy", "sglang==0.5.23", "synthid-text==0.2.1", "markllm==0.1.5"]
+BUILD = ["gguf==0.19.0", "cmake==4.4.4", "ninja==1.13.2"]
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 VLLM = ("https://pypi.org/simple/vllm/", "vllm-0.33.0.tar.gz")
+# The package of the Python bindings has llama.cpp's source in it.
+LLAMA_CPP = ("https://pypi.org/simple/llama-cpp-python/", "llama_cpp_python-0.3.36.tar.gz")
 VLLM_PARTS = ("vllm/v1/watermarking/", "vllm/config/watermarking.py")
 SYNTHID_HEAD = ("https://github.com/google-deepmind/synthid-text", "addb4a1")
 
@@ -59,11 +63,11 @@ def packages(interpreter):
         (folder / "done").touch()
 
 
-def vllm():
-    folder = CACHE / "vllm"
+def unpacked(source, folder, wanted):
+    """The files of a source archive whose paths in it begin with one of `wanted`, once."""
     if (folder / "done").exists():
         return
-    page, name = VLLM
+    page, name = source
     with urllib.request.urlopen(page) as answer:
         index = html.unescape(answer.read().decode())
     address, digest = re.search(rf'href="([^"]*/{re.escape(name)})#sha256=([0-9a-f]{{64}})', index).groups()
@@ -75,12 +79,33 @@ def vllm():
     with tarfile.open(archive) as packed:
         for member in packed:
             inside = member.name.partition("/")[2]
-            if member.isfile() and inside.startswith(VLLM_PARTS):
+            if member.isfile() and inside.startswith(wanted):
                 target = folder / inside
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(packed.extractfile(member).read())
     archive.unlink()
     (folder / "done").touch()
+
+
+def llama_cpp(interpreter):
+    """llama.cpp's programs that measure and quantise, built for this machine; the folder that they are in."""
+    folder = CACHE / "llama-cpp"
+    unpacked(LLAMA_CPP, folder, ("vendor/llama.cpp/",))
+    build = folder / "build"
+    if not (build / "done").exists():
+        run(interpreter, "-m", "pip", "install", "--quiet", *BUILD)
+        tools = pathlib.Path(interpreter).parent
+        switches = ["CMAKE_BUILD_TYPE=Release", "BUILD_SHARED_LIBS=OFF", "LLAMA_OPENSSL=OFF", "LLAMA_BUILD_TESTS=OFF", "LLAMA_BUILD_SERVER=OFF",
+                    "LLAMA_BUILD_UI=OFF", "LLAMA_BUILD_NUMBER=0", f"CMAKE_MAKE_PROGRAM={tools / 'ninja'}"]
+        source = folder / "vendor/llama.cpp"
+        if platform.machine() == "x86_64":
+            # Virtual machines may name these instructions among the processor's and refuse them.
+            unused = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
+            switches += [f"CMAKE_C_FLAGS={unused}", f"CMAKE_CXX_FLAGS={unused}"]
+        run(tools / "cmake", "-S", source, "-B", build, "-G", "Ninja", *(f"-D{switch}" for switch in switches))
+        run(tools / "cmake", "--build", build, "--target", "llama-batched-bench", "llama-quantize")
+        (build / "done").touch()
+    return build / "bin"
 
 
 def synthid_head():
@@ -108,7 +133,7 @@ def run_script(script):
     CACHE.mkdir(parents=True, exist_ok=True)
     interpreter = python()
     packages(interpreter)
-    vllm()
+    unpacked(VLLM, CACHE / "vllm", VLLM_PARTS)
     synthid_head()
     quiet = {"TOKENIZERS_PARALLELISM": "false", "JAX_PLATFORMS": "cpu", "PYTHONDONTWRITEBYTECODE": "1"}
     environment = {**os.environ, **quiet, "INTEROP_CACHE": str(CACHE), "PYTHONPATH": str(HERE)}

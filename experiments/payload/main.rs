@@ -142,7 +142,7 @@ fn write(
     });
     let answers = answers.collect();
     let mut written = vec![Vec::new(); prompts.len()];
-    generate(model, answers, BATCH, &mut |_, _| {}, &mut |index, answer| {
+    generate(model, answers, BATCH, &mut |_, _| Ok(()), &mut |index, answer| {
         written[index] = answer.ids;
         ControlFlow::Continue(())
     })

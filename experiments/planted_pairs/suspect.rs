@@ -48,7 +48,7 @@ impl Suspect {
         let ends = Ends { end: self.tokenizer.special_ids().to_vec(), never: vec![] };
         let answer = Answer::new(&request, None, &self.tokenizer, &ends).unwrap();
         let mut text = String::new();
-        generate(&mut self.model, vec![answer], 1, &mut |_, _| {}, &mut |_, output| {
+        generate(&mut self.model, vec![answer], 1, &mut |_, _| Ok(()), &mut |_, output| {
             text = output.text;
             ControlFlow::Continue(())
         })

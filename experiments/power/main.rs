@@ -68,27 +68,32 @@ fn main() {
 }
 
 fn cells() -> Vec<(String, Spec, Repeats)> {
-    let once = Repeats::ScoreOnce;
     let kgw = |context_width, seeding| Spec::Kgw(Kgw { context_width, seeding, ..Kgw::default() });
     let gumbel =
         |context_width, alpha| Spec::Gumbel(Gumbel { context_width, alpha, payload_bits: None });
     let synthid = |weighting| Spec::SynthId(SynthId { weighting, ..SynthId::default() });
     let cells = [
-        ("kgw h=1", kgw(1, KgwSeeding::Left), once),
-        ("kgw h=2 (default)", kgw(2, KgwSeeding::Left), once),
-        ("kgw h=4", kgw(4, KgwSeeding::Left), once),
-        ("kgw h=2, single-turn", kgw(2, KgwSeeding::Left), Repeats::SingleTurn),
-        ("kgw min h=4", kgw(4, KgwSeeding::Min), once),
-        ("kgw self h=4", kgw(4, KgwSeeding::SelfAnchored), once),
-        ("unigram", Spec::Unigram(Unigram::default()), once),
-        ("gumbel h=2", gumbel(2, None), once),
-        ("gumbel h=4", gumbel(4, None), once),
-        ("gumbel dual α=0.1 h=4", gumbel(4, Some(0.1)), once),
-        ("synthid m=30", synthid(Weighting::Mean), once),
-        ("synthid m=30 weighted", synthid(Weighting::WeightedMean), once),
-        ("sweet 0.9 nats", Spec::Sweet(Sweet::default()), once),
+        ("kgw h=1", kgw(1, KgwSeeding::Left)),
+        ("kgw h=2 (default)", kgw(2, KgwSeeding::Left)),
+        ("kgw h=4", kgw(4, KgwSeeding::Left)),
+        ("kgw h=2, single-turn", kgw(2, KgwSeeding::Left)),
+        ("kgw min h=4", kgw(4, KgwSeeding::Min)),
+        ("kgw self h=4", kgw(4, KgwSeeding::SelfAnchored)),
+        ("unigram", Spec::Unigram(Unigram::default())),
+        ("gumbel h=2", gumbel(2, None)),
+        ("gumbel h=4", gumbel(4, None)),
+        ("gumbel dual α=0.1 h=4", gumbel(4, Some(0.1))),
+        ("synthid m=30", synthid(Weighting::Mean)),
+        ("synthid m=30 weighted", synthid(Weighting::WeightedMean)),
+        ("sweet 0.9 nats", Spec::Sweet(Sweet::default())),
     ];
-    cells.into_iter().map(|(name, spec, repeats)| (name.to_owned(), spec, repeats)).collect()
+    let repeats = |name: &str, spec: &Spec| {
+        if name.ends_with("single-turn") { Repeats::SingleTurn } else { Repeats::usual(spec) }
+    };
+    cells
+        .into_iter()
+        .map(|(name, spec)| (name.to_owned(), spec.clone(), repeats(name, &spec)))
+        .collect()
 }
 
 /// The first ids of disjoint pieces of human text.
@@ -124,7 +129,7 @@ fn write(
         .map(|(request, mark)| Answer::new(request, Some(mark), tokenizer, &ends).unwrap())
         .collect();
     let mut written = vec![Vec::new(); prompts.len()];
-    generate(model, answers, BATCH, &mut |_, _| {}, &mut |index, answer| {
+    generate(model, answers, BATCH, &mut |_, _| Ok(()), &mut |index, answer| {
         written[index] = answer.ids;
         ControlFlow::Continue(())
     })

@@ -22,10 +22,57 @@ pub struct Attacked {
     pub similarity: f64,
 }
 
+impl Budget {
+    /// The strongest of an attack that the budget allows: its strength, or where the result would be less alike, what twelve halvings
+    /// below it find. Where the edits are nested, similarity falls with strength, or nearly; what is returned always keeps to the
+    /// budget, and strength 0, which is to change nothing, is always in it.
+    ///
+    /// # Errors
+    /// The first of `edit`, which makes an attack of a strength.
+    pub fn spend<E>(
+        self,
+        text: &str,
+        similarity: impl Fn(&str, &str) -> f64,
+        mut edit: impl FnMut(f64) -> Result<String, E>,
+    ) -> Result<Attacked, E> {
+        let mut tried = |strength: f64| {
+            let edited = edit(strength)?;
+            let similarity = similarity(text, &edited);
+            Ok(Attacked { text: edited, strength, similarity })
+        };
+        let whole = tried(self.strength)?;
+        if whole.similarity >= self.similarity {
+            return Ok(whole);
+        }
+        let (mut low, mut high) = (tried(0.0)?, self.strength);
+        for _ in 0..12 {
+            let middle = tried(0.5 * (low.strength + high))?;
+            if middle.similarity >= self.similarity {
+                low = middle;
+            } else {
+                high = middle.strength;
+            }
+        }
+        Ok(low)
+    }
+
+    /// Refuses shares outside their range.
+    ///
+    /// # Errors
+    /// [`AttackError`] with the share.
+    pub fn check(self) -> Result<(), AttackError> {
+        if !(0.0..=1.0).contains(&self.strength) {
+            return Err(AttackError::Strength { got: self.strength });
+        }
+        if !(0.0..=1.0).contains(&self.similarity) {
+            return Err(AttackError::Similarity { got: self.similarity });
+        }
+        Ok(())
+    }
+}
+
 impl Attack {
-    /// The strongest of this attack that a budget allows: its strength, or where the result would be less alike, what twelve halvings
-    /// below it find. Edits of one seed are nested, so that similarity falls with strength, or nearly; what is returned always keeps to
-    /// the budget, and strength 0, which changes nothing, is always in it.
+    /// The strongest of this attack that a budget [allows](Budget::spend).
     ///
     /// # Errors
     /// [`AttackError`] as of [`apply`](Self::apply), and for a similarity outside its range.
@@ -38,25 +85,7 @@ impl Attack {
         similarity: impl Fn(&str, &str) -> f64,
     ) -> Result<Attacked, AttackError> {
         self.check(budget, materials)?;
-        let tried = |strength: f64| {
-            let edited = self.apply(text, strength, materials, seed)?;
-            let similarity = similarity(text, &edited);
-            Ok(Attacked { text: edited, strength, similarity })
-        };
-        let whole = tried(budget.strength)?;
-        if whole.similarity >= budget.similarity {
-            return Ok(whole);
-        }
-        let (mut low, mut high) = (tried(0.0)?, budget.strength);
-        for _ in 0..12 {
-            let middle = tried(0.5 * (low.strength + high))?;
-            if middle.similarity >= budget.similarity {
-                low = middle;
-            } else {
-                high = middle.strength;
-            }
-        }
-        Ok(low)
+        budget.spend(text, similarity, |strength| self.apply(text, strength, materials, seed))
     }
 }
 

@@ -23,8 +23,8 @@
 //! | `shuffle` | sentences | changes their order | rearranging |
 //! | `reorder` | sentences | moves each of its words up to three places | translation there and back |
 //!
-//! Two more take a model: a [`Rewriter`] draws a share of the tokens anew, and with what was [`Learned`] of a mark from texts that carry it,
-//! it writes text that would be found, or would not.
+//! Three more take a model: [`paraphrase`] has one that follows instructions say passages in other words; a [`Rewriter`] draws a share of
+//! the tokens anew, and with what was [`Learned`] of a mark from texts that carry it, it writes text that would be found, or would not.
 //!
 //! ```
 //! use touchmark::attack::{Attack, Materials};
@@ -39,6 +39,7 @@
 mod budget;
 mod learned;
 mod letters;
+mod paraphrase;
 mod rewrite;
 mod sentences;
 mod similarity;
@@ -50,6 +51,7 @@ use serde::{Deserialize, Serialize};
 
 pub use budget::{Attacked, Budget};
 pub use learned::Learned;
+pub use paraphrase::paraphrase;
 pub use rewrite::{Rewriter, Rewritten};
 pub use similarity::chrf;
 pub use thesaurus::{Thesaurus, ThesaurusError};
@@ -160,12 +162,7 @@ impl Attack {
     /// # Errors
     /// [`AttackError`] for a share outside its range, no other text where one is needed, or no segments.
     pub fn check(self, budget: Budget, materials: &Materials<'_>) -> Result<(), AttackError> {
-        if !(0.0..=1.0).contains(&budget.strength) {
-            return Err(AttackError::Strength { got: budget.strength });
-        }
-        if !(0.0..=1.0).contains(&budget.similarity) {
-            return Err(AttackError::Similarity { got: budget.similarity });
-        }
+        budget.check()?;
         if self.needs_other() && materials.other.split_whitespace().next().is_none() {
             return Err(AttackError::NoOther { attack: self.name() });
         }

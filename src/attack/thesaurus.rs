@@ -1,6 +1,7 @@
 //! Words of like meaning.
 
 use std::collections::HashMap;
+use std::iter::zip;
 use std::sync::OnceLock;
 
 /// For each word those that may stand in its place.
@@ -53,6 +54,39 @@ impl Thesaurus {
         Ok(thesaurus)
     }
 
+    /// For each word the `nearest` others by the cosine of their vectors, which stand in one row after the other in `vectors`: neighbours in
+    /// a model's table of embeddings are used alike, if not always of like meaning. Words are compared in lower case; none is its own
+    /// neighbour. Vectors are as many as words, and no two words are one in lower case.
+    pub fn of_neighbours(words: &[String], vectors: &[f32], nearest: usize) -> Self {
+        let mut thesaurus = Self::default();
+        let width = vectors.len() / words.len().max(1);
+        if width == 0 {
+            return thesaurus;
+        }
+        let unit = |vector: &[f32]| -> Vec<f32> {
+            let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+            vector.iter().map(|x| x / norm).collect()
+        };
+        let units: Vec<f32> = vectors.chunks_exact(width).flat_map(unit).collect();
+        let lower: Vec<String> = words.iter().map(|word| word.to_lowercase()).collect();
+        for (word, own) in lower.iter().zip(units.chunks_exact(width)) {
+            let others = zip(&lower, units.chunks_exact(width)).filter(|(other, _)| *other != word);
+            let mut ranked: Vec<(f32, &String)> =
+                others.map(|(other, vector)| (dot(own, vector), other)).collect();
+            let nearer = |a: &(f32, &String), b: &(f32, &String)| {
+                b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1))
+            };
+            if nearest < ranked.len() {
+                ranked.select_nth_unstable_by(nearest, nearer);
+                ranked.truncate(nearest);
+            }
+            ranked.sort_unstable_by(nearer);
+            let others = ranked.into_iter().map(|(_, other)| other.clone()).collect();
+            thesaurus.0.insert(word.clone(), others);
+        }
+        thesaurus
+    }
+
     /// More words that may stand in place of one.
     pub fn add(&mut self, word: String, others: Vec<String>) {
         self.0.entry(word).or_default().extend(others);
@@ -72,6 +106,19 @@ impl Thesaurus {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// a · b, as eight sums side by side, which one instruction does.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let (a, b) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest: f32 = zip(a.remainder(), b.remainder()).map(|(a, b)| a * b).sum();
+    let mut sums = [0.0; 8];
+    for (a, b) in zip(a, b) {
+        for (sum, (a, b)) in zip(&mut sums, zip(a, b)) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum::<f32>() + rest
 }
 
 /// A line that is neither `word: other, other` nor `word, other`.
@@ -97,5 +144,16 @@ mod tests {
             assert_eq!(Thesaurus::parse(text), Err(ThesaurusError { line }), "{text}");
         }
         assert!(Thesaurus::bundled().len() > 150, "{}", Thesaurus::bundled().len());
+    }
+
+    #[test]
+    fn neighbours_point_the_same_way() {
+        let words = ["Sea", "ocean", "iron", "steel", "lake"].map(str::to_owned);
+        let vectors = [1.0, 0.0, 5.0, 0.5, 0.0, 2.0, 0.1, 1.0, 1.0, 0.3];
+        let found = Thesaurus::of_neighbours(&words, &vectors, 2);
+        assert_eq!(found.of("SEA").unwrap(), ["ocean", "lake"]);
+        assert_eq!(found.of("iron").unwrap(), ["steel", "lake"]);
+        assert_eq!(Thesaurus::of_neighbours(&words, &vectors, 9).of("lake").unwrap().len(), 4);
+        assert!(Thesaurus::of_neighbours(&[], &[], 2).is_empty());
     }
 }

@@ -41,6 +41,16 @@ pub enum BenchError {
         /// Pieces there are.
         have: usize,
     },
+    /// Too few prompts.
+    #[error(
+        "{needed} prompts are needed, and there are {have}: give more, or plan for fewer texts"
+    )]
+    Prompts {
+        /// Prompts needed.
+        needed: usize,
+        /// Prompts there are.
+        have: usize,
+    },
     /// A text ended before the greatest length.
     #[error(
         "text {number} of \"{scheme}\" has {have} of {needed} tokens: the model's window is too short for this plan"

@@ -65,12 +65,22 @@ pub struct Plan {
     /// BLAKE3 of that file in hexadecimal, where it is to be this one and no other.
     #[serde(default)]
     pub human_blake3: Option<String>,
+    /// A file with prompts, as `detect` reads texts; the beginnings of the human texts where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<PromptsPlan>,
     /// Ways of marking.
     #[serde(rename = "scheme")]
     pub schemes: Vec<NamedScheme>,
     /// Ways of choosing words.
     #[serde(rename = "sampling", default = "plain_sampling")]
     pub samplings: Vec<NamedSampling>,
+    /// A file with words of like meaning, as `attack --thesaurus` reads them; a short list of English ones where neither this nor
+    /// `neighbours` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thesaurus: Option<String>,
+    /// The model whose neighbouring words are taken instead, as by `attack --neighbours`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neighbours: Option<String>,
     /// What is done to the texts; they are always read as they are, too.
     #[serde(rename = "attack", default)]
     pub attacks: Vec<AttackPlan>,
@@ -83,6 +93,12 @@ pub struct Plan {
     /// What somebody learns who may ask the marking model.
     #[serde(default)]
     pub stealing: Option<StealingPlan>,
+    /// Rows of `fingerprint lineup -o`, which stand in the same report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lineup: Option<String>,
+    /// Results of `attribute run -o`, which stand in the same report.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributions: Vec<String>,
 }
 
 /// How stealing is measured: somebody has texts under one key, and writes others with what they show.
@@ -101,17 +117,46 @@ pub struct StealingPlan {
     pub context_width: usize,
 }
 
+/// What texts answer to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromptsPlan {
+    /// The file.
+    pub file: String,
+    /// The field or column of it that holds the prompt.
+    #[serde(default = "prompt")]
+    pub field: String,
+    /// Whether the model is asked as a user asks in a chat, or continues the prompt.
+    #[serde(default)]
+    pub chat: bool,
+}
+
 /// A way of marking.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "SchemeTable")]
 pub struct NamedScheme {
     /// In tables.
     pub name: String,
     /// Scheme and parameters.
     pub spec: Spec,
-    /// Rule for repeats.
-    #[serde(default)]
+    /// Rule for repeats: the scheme's [usual](Repeats::usual) one where the plan names none.
     pub repeats: Repeats,
+}
+
+/// A scheme as plans write it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename = "scheme")]
+struct SchemeTable {
+    name: String,
+    spec: Spec,
+    repeats: Option<Repeats>,
+}
+
+impl From<SchemeTable> for NamedScheme {
+    fn from(SchemeTable { name, spec, repeats }: SchemeTable) -> Self {
+        let repeats = repeats.unwrap_or_else(|| Repeats::usual(&spec));
+        Self { name, spec, repeats }
+    }
 }
 
 /// A way of choosing words.
@@ -296,6 +341,9 @@ impl Plan {
                 "strengths and similarity are shares from 0 to 1, and there is at least one strength and segment",
             );
         }
+        if self.thesaurus.is_some() && self.neighbours.is_some() {
+            return wrong("thesaurus", "give it or neighbours, not both");
+        }
         if self.detectors.is_empty() {
             return wrong("detectors", "at least one is needed");
         }
@@ -373,6 +421,10 @@ fn text() -> String {
     "text".to_owned()
 }
 
+fn prompt() -> String {
+    "prompt".to_owned()
+}
+
 fn is_text(field: &String) -> bool {
     *field == text()
 }
@@ -425,6 +477,18 @@ mod tests {
         let attack =
             "spec = { scheme = \"kgw\" }\n[[attack]]\nattack = \"delete\"\nstrengths = [1.5]";
         assert!(fault("spec = { scheme = \"kgw\" }", attack).contains("attack"));
+        let both = "[10, 20]\nthesaurus = \"t\"\nneighbours = \"m\"";
+        assert!(fault("[10, 20]", both).contains("thesaurus"));
         assert!(toml::from_str::<Plan>(&PLAN.replace("texts", "text")).is_err());
+    }
+
+    #[test]
+    fn schemes_that_skip_repeats_do_so_unless_told_otherwise() {
+        let rule = |from: &str, to: &str| {
+            toml::from_str::<Plan>(&PLAN.replace(from, to)).unwrap().schemes[0].repeats
+        };
+        assert_eq!(rule("kgw", "kgw"), Repeats::ScoreOnce);
+        assert_eq!(rule("kgw", "gumbel"), Repeats::SingleTurn);
+        assert_eq!(rule("\"kgw\" }", "\"gumbel\" }\nrepeats = \"score-once\""), Repeats::ScoreOnce);
     }
 }

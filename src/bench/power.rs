@@ -31,8 +31,9 @@ pub(super) struct Texts<'a> {
     pub plan: &'a Plan,
     pub condition: Condition<'a>,
     pub tokenizer: &'a dyn Tokenize,
-    pub human: &'a Human,
+    pub human: &'a Human<'a>,
     pub marked: &'a [Vec<TokenId>],
+    pub thesaurus: &'a Thesaurus,
 }
 
 impl Texts<'_> {
@@ -68,8 +69,8 @@ impl Texts<'_> {
             return Ok(Attacked { text, strength: 0.0, similarity: 1.0 });
         };
         let other = self.other(plan.other, number)?;
-        let materials =
-            Materials { other: &other, thesaurus: Thesaurus::bundled(), segments: plan.segments };
+        let (thesaurus, segments) = (self.thesaurus, plan.segments);
+        let materials = Materials { other: &other, thesaurus, segments };
         let budget = Budget { strength, similarity: plan.similarity };
         let seed = self.plan.seed_of(Purpose::Attacks).wrapping_add(number as u64);
         Ok(plan.attack.within(&text, budget, &materials, seed, chrf)?)

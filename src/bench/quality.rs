@@ -7,6 +7,7 @@ use crate::sampling::Noise;
 use crate::stats::permutation_p;
 use crate::tokens::{TokenId, Tokenize};
 
+use super::distance::distance;
 use super::error::BenchError;
 use super::results::{QualityRow, TextMeasures};
 use super::run::Condition;
@@ -14,8 +15,11 @@ use super::run::Condition;
 /// Draws of the permutation test.
 const DRAWS: u64 = 9_999;
 
-/// Measures of each text of one cell.
-pub(super) struct Judged(Vec<TextMeasures>);
+/// The texts of one cell and measures of each.
+pub(super) struct Judged {
+    measures: Vec<TextMeasures>,
+    texts: Vec<Vec<TokenId>>,
+}
 
 impl Judged {
     /// Of texts and the prompts that they continue.
@@ -24,17 +28,18 @@ impl Judged {
         judge_tokenizer: &dyn Tokenize,
         texts: impl Iterator<Item = Result<(String, String, Vec<TokenId>), BenchError>>,
     ) -> Result<Self, BenchError> {
-        let mut measures = Vec::new();
+        let mut judged = Self { measures: Vec::new(), texts: Vec::new() };
         for text in texts {
             let (prompt, whole, ids) = text?;
             let loss = loss(judge, judge_tokenizer, prompt.len(), &whole)?;
-            measures.push(TextMeasures {
+            judged.measures.push(TextMeasures {
                 loss,
                 distinct: [1, 2, 3].map(|n| distinct(&ids, n)),
                 repetition: 1.0 - distinct(&ids, 4),
             });
+            judged.texts.push(ids);
         }
-        Ok(Self(measures))
+        Ok(judged)
     }
 
     /// A row, with what is different from unmarked texts of the same prompts.
@@ -46,8 +51,10 @@ impl Judged {
         seed: u64,
     ) -> Result<QualityRow, BenchError> {
         let differences: Option<Vec<f64>> = unmarked.map(|unmarked| {
-            self.0.iter().zip(&unmarked.0).map(|(marked, plain)| marked.loss - plain.loss).collect()
+            let pairs = self.measures.iter().zip(&unmarked.measures);
+            pairs.map(|(marked, plain)| marked.loss - plain.loss).collect()
         });
+        let distance = unmarked.map(|unmarked| distance(&self.texts, &unmarked.texts, seed));
         let p = differences.as_deref().map(|it| sign_flips(it, seed)).transpose()?;
         Ok(QualityRow {
             scheme: condition.scheme_name().to_owned(),
@@ -56,12 +63,14 @@ impl Judged {
             mean: self.mean(),
             loss_difference: differences.as_deref().map(mean_and_margin),
             p_of_difference: p,
+            distance: distance.transpose()?,
         })
     }
 
     fn mean(&self) -> TextMeasures {
-        let count = self.0.len().max(1) as f64;
-        let mean = |of: &dyn Fn(&TextMeasures) -> f64| self.0.iter().map(of).sum::<f64>() / count;
+        let count = self.measures.len().max(1) as f64;
+        let mean =
+            |of: &dyn Fn(&TextMeasures) -> f64| self.measures.iter().map(of).sum::<f64>() / count;
         TextMeasures {
             loss: mean(&|it| it.loss),
             distinct: [0, 1, 2].map(|n| mean(&|it| it.distinct[n])),

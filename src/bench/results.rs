@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::attribution::Attribution;
+use crate::fingerprint::lineup::Row;
 use crate::stats::Rate;
 
 use super::plan::Plan;
@@ -21,6 +23,12 @@ pub struct Measured {
     pub machine: Machine,
     /// The rows.
     pub results: Results,
+    /// A line-up that the plan names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lineup: Vec<Row>,
+    /// Attributions that the plan names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributions: Vec<Attribution>,
 }
 
 impl Measured {
@@ -41,6 +49,9 @@ pub struct MadeWith {
     pub human: String,
     /// Texts in it.
     pub human_texts: usize,
+    /// BLAKE3 of the file of prompts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<String>,
 }
 
 /// Which weights.
@@ -180,6 +191,20 @@ pub struct QualityRow {
     /// Two-sided permutation p of that difference: signs drawn 9,999 times. Uniform or larger where mark and key leave texts as likely as
     /// they are without.
     pub p_of_difference: Option<f64>,
+    /// How far its words are from those of unmarked texts.
+    #[serde(default)]
+    pub distance: Option<Distance>,
+}
+
+/// Of the frequencies of tokens in two sets of texts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Distance {
+    /// Jensen–Shannon divergence, 0 to 1.
+    pub bits: f64,
+    /// Mean of what it is when texts of a prompt change sides at random.
+    pub by_chance: f64,
+    /// Share of 999 such draws, and itself, that are at least as far: uniform or larger where marks leave texts as likely as they are.
+    pub p: f64,
 }
 
 /// What somebody learns from texts under one key (Jovanović et al. 2024).

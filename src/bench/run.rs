@@ -3,7 +3,7 @@
 use std::iter;
 use std::time::Instant;
 
-use crate::attack::{Rewriter, Rewritten};
+use crate::attack::{Rewriter, Rewritten, Thesaurus};
 use crate::lm::LanguageModel;
 use crate::tokens::{TokenId, Tokenize};
 use crate::watermark::{Vocabulary, Watermark};
@@ -69,6 +69,10 @@ pub struct Bench<'a> {
     pub judge: Option<(&'a mut dyn LanguageModel, &'a dyn Tokenize)>,
     /// Human texts.
     pub human: &'a [String],
+    /// Prompts in the place of the human texts' own.
+    pub prompts: Option<&'a [Vec<TokenId>]>,
+    /// Words of like meaning.
+    pub thesaurus: &'a Thesaurus,
 }
 
 impl Bench<'_> {
@@ -80,7 +84,7 @@ impl Bench<'_> {
         self.plan.check()?;
         let encode = |text: &String| Ok(self.tokenizer.encode(text)?.ids);
         let ids = self.human.iter().map(encode).collect::<Result<Vec<_>, BenchError>>()?;
-        let human = Human::new(&ids, self.plan)?;
+        let human = Human::new(&ids, self.prompts, self.plan)?;
         let mut results = Results::default();
         for sampling in &self.plan.samplings {
             let plain = Condition { scheme: None, sampling };
@@ -116,7 +120,7 @@ impl Bench<'_> {
         &mut self,
         condition: Condition<'_>,
         marks: Option<&[Watermark]>,
-        human: &Human,
+        human: &Human<'_>,
         keep: &mut dyn Keep,
     ) -> Result<(Written, Option<f64>), BenchError> {
         let (texts, seconds) = match keep.kept(&condition)? {
@@ -143,7 +147,7 @@ impl Bench<'_> {
         &mut self,
         condition: Condition<'_>,
         marks: Option<&[Watermark]>,
-        human: &Human,
+        human: &Human<'_>,
         keep: &mut dyn Keep,
     ) -> Result<Written, BenchError> {
         let (plan, scheme) = (self.plan, condition.scheme_name());
@@ -162,7 +166,7 @@ impl Bench<'_> {
         condition: Condition<'_>,
         texts: &[Vec<TokenId>],
         unmarked: Option<&Judged>,
-        human: &Human,
+        human: &Human<'_>,
         results: &mut Results,
     ) -> Result<Option<Judged>, BenchError> {
         let Some((judge, judge_tokenizer)) = &mut self.judge else { return Ok(None) };
@@ -182,12 +186,13 @@ impl Bench<'_> {
         condition: Condition<'_>,
         marks: Vec<Watermark>,
         marked: &[Vec<TokenId>],
-        human: &Human,
+        human: &Human<'_>,
         keep: &mut dyn Keep,
         results: &mut Results,
     ) -> Result<(), BenchError> {
         let (plan, scheme) = (self.plan, condition.scheme_name());
-        let texts = Texts { plan, condition, tokenizer: self.tokenizer, human, marked };
+        let (tokenizer, thesaurus) = (self.tokenizer, self.thesaurus);
+        let texts = Texts { plan, condition, tokenizer, human, marked, thesaurus };
         let blows: Vec<Blow<'_>> = (plan.attacks.iter())
             .flat_map(|plan| plan.strengths.iter().map(move |&strength| Blow { plan, strength }))
             .collect();
@@ -247,7 +252,7 @@ impl Bench<'_> {
 
     fn stolen(
         &mut self,
-        human: &Human,
+        human: &Human<'_>,
         keep: &mut dyn Keep,
         results: &mut Results,
     ) -> Result<(), BenchError> {

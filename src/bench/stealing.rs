@@ -23,7 +23,7 @@ pub(super) struct Thief<'a> {
     pub wanted: &'a StealingPlan,
     pub model: &'a mut dyn LanguageModel,
     pub tokenizer: &'a dyn Tokenize,
-    pub human: &'a Human,
+    pub human: &'a Human<'a>,
     pub vocabulary: &'a Vocabulary,
 }
 

@@ -5,14 +5,13 @@ use std::ops::{ControlFlow, Range};
 use serde::Serialize;
 
 use crate::detect::seeded_key;
-use crate::generate::{Answer, Ends, Request, generate};
+use crate::generate::{Answer, Ends, GenerateError, Request, generate};
 use crate::lm::LanguageModel;
 use crate::sampling::Sampling;
-use crate::tokens::{TokenId, Tokenize};
+use crate::tokens::{TokenId, Tokenize, TokenizeError};
 use crate::watermark::{Vocabulary, Watermark};
 
 use super::error::BenchError;
-use super::inserted::Inserted;
 use super::plan::{InsertedPlan, NamedScheme, Plan};
 
 /// Sequences that are written together.
@@ -40,18 +39,23 @@ impl Plan {
 /// Ids of texts.
 pub(super) type Written = Vec<Vec<TokenId>>;
 
-/// Human text in pieces, each a prompt and what follows it.
-pub(super) struct Human {
+/// Human text in pieces, each a prompt and what follows it, and prompts that stand in the place of its own.
+pub(super) struct Human<'a> {
     pieces: Vec<Vec<TokenId>>,
     prompt: usize,
+    prompts: Option<&'a [Vec<TokenId>]>,
 }
 
-impl Human {
+impl<'a> Human<'a> {
     /// Of texts, as many pieces as the plan needs.
     ///
     /// # Errors
-    /// [`BenchError::Human`] for too little.
-    pub fn new(texts: &[Vec<TokenId>], plan: &Plan) -> Result<Self, BenchError> {
+    /// [`BenchError::Human`] and [`BenchError::Prompts`] for too little.
+    pub fn new(
+        texts: &[Vec<TokenId>],
+        prompts: Option<&'a [Vec<TokenId>]>,
+        plan: &Plan,
+    ) -> Result<Self, BenchError> {
         let (prompt, tokens) = (plan.prompt_tokens, plan.prompt_tokens + plan.longest());
         let pieces: Vec<Vec<TokenId>> = texts
             .iter()
@@ -63,11 +67,17 @@ impl Human {
         if have < needed {
             return Err(BenchError::Human { needed, tokens, have });
         }
-        Ok(Self { pieces, prompt })
+        if let Some(have) = prompts.map(<[_]>::len).filter(|&have| have < needed) {
+            return Err(BenchError::Prompts { needed, have });
+        }
+        Ok(Self { pieces, prompt, prompts })
     }
 
     pub fn prompt(&self, number: usize) -> &[TokenId] {
-        &self.pieces[number][..self.prompt]
+        match self.prompts {
+            Some(prompts) => &prompts[number],
+            None => &self.pieces[number][..self.prompt],
+        }
     }
 
     /// What stood after the prompt.
@@ -106,15 +116,15 @@ pub(super) fn marks(
 pub(super) fn write(
     model: &mut dyn LanguageModel,
     tokenizer: &dyn Tokenize,
-    human: &Human,
+    human: &Human<'_>,
     marks: Option<&[Watermark]>,
     wanted: Wanted<'_>,
     progress: &mut dyn FnMut(),
 ) -> Result<Written, BenchError> {
     let inserted = wanted.inserted.map(|plan| Inserted::new(plan, tokenizer)).transpose()?;
     // Who deletes signs deletes all of them: the model is to write none of its own.
-    let signs = inserted.iter().flat_map(Inserted::sign).copied();
-    let never = tokenizer.special_ids().iter().copied().chain(signs).collect();
+    let signs = inserted.iter().flat_map(|it| &it.sign);
+    let never = tokenizer.special_ids().iter().chain(signs).copied().collect();
     let ends = Ends { end: Vec::new(), never };
     let max_tokens = inserted.as_ref().map_or(wanted.tokens, |it| it.with_signs(wanted.tokens));
     let request = |number: usize| Request {
@@ -125,28 +135,48 @@ pub(super) fn write(
         stop: Vec::new(),
     };
     let requests: Vec<Request> = wanted.numbers.map(request).collect();
-    let mut answers = requests.iter().enumerate().map(|(number, request)| {
+    let answers = requests.iter().enumerate().map(|(number, request)| {
         Answer::new(request, marks.map(|marks| &marks[number]), tokenizer, &ends)
     });
-    if let Some(inserted) = inserted {
-        let mut written = Written::new();
-        while written.len() < requests.len() {
-            let batch = answers.by_ref().take(BATCH).collect::<Result<Vec<_>, _>>()?;
-            let prompts = &requests[written.len()..];
-            let texts = inserted.write(model, batch, prompts, wanted.tokens)?;
-            texts.iter().for_each(|_| progress());
-            written.extend(texts);
-        }
-        return Ok(written);
-    }
-    let mut written = vec![Vec::new(); requests.len()];
     let answers = answers.collect::<Result<Vec<_>, _>>()?;
-    generate(model, answers, BATCH, &mut |_, _| {}, &mut |index, answer| {
-        written[index] = answer.ids;
+    let mut written = vec![Vec::new(); requests.len()];
+    let put = |answer: &mut Answer<'_>| inserted.as_ref().map_or(Ok(()), |it| it.put(answer));
+    generate(model, answers, BATCH, &mut |_, answer| put(answer), &mut |index, answer| {
+        written[index] = match &inserted {
+            Some(inserted) => inserted.without(&answer.ids),
+            None => answer.ids,
+        };
         progress();
         ControlFlow::Continue(())
     })?;
     Ok(written)
+}
+
+/// A sign after every so many tokens while a text is written.
+struct Inserted {
+    sign: Vec<TokenId>,
+    every: usize,
+}
+
+impl Inserted {
+    fn new(plan: &InsertedPlan, tokenizer: &dyn Tokenize) -> Result<Self, TokenizeError> {
+        Ok(Self { sign: tokenizer.encode(&plan.text)?.ids, every: plan.every })
+    }
+
+    /// Tokens of a text together with its signs; it ends with none.
+    fn with_signs(&self, tokens: usize) -> usize {
+        tokens + tokens.saturating_sub(1) / self.every * self.sign.len()
+    }
+
+    fn put(&self, answer: &mut Answer<'_>) -> Result<(), GenerateError> {
+        let round = self.every + self.sign.len();
+        if answer.ids().len() % round == self.every { answer.put(&self.sign) } else { Ok(()) }
+    }
+
+    fn without(&self, ids: &[TokenId]) -> Vec<TokenId> {
+        let rounds = ids.chunks(self.every + self.sign.len());
+        rounds.flat_map(|round| &round[..round.len().min(self.every)]).copied().collect()
+    }
 }
 
 /// Which texts are to be written, and how.

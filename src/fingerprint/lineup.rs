@@ -17,6 +17,16 @@ pub enum Truth {
     Independent,
 }
 
+impl Truth {
+    /// As in tables.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Related => "related",
+            Self::Independent => "independent",
+        }
+    }
+}
+
 /// One test of one suspect.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

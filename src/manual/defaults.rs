@@ -9,12 +9,11 @@
 //! - **γ = 0.25, δ = 2**: the values of the reference implementation; a stronger bias finds shorter texts and changes the
 //!   model more.
 //! - **`gumbel` and `synthid`** find much shorter texts here and do not change the distribution, but carry nothing where the
-//!   model has no choice, and `gumbel` fixes the answer to a prompt. Their default h is 4: at h = 2 `gumbel`'s answers can
-//!   fall into loops, since a context always continues in the same way (its evidence stops growing with the length).
-//!   Texts that are written with these two should leave contexts alone that came before in the answer (`--repeats single-turn`): of
-//!   200 texts of 400 tokens 1.1 % of the runs of four tokens were repetitions with `gumbel`, as without a mark (1.3 %), and 18.9 %
-//!   otherwise; another model's loss no longer told them from unmarked ones; and at temperature 0.7 and top-p 0.95, where this
-//!   model falls into loops by itself, median log10 p was −55.7 instead of −24.4 (`experiments/harness/repeats.toml`).
+//!   model has no choice, and `gumbel` fixes the answer to a prompt. Their default h is 4.
+//!   They leave contexts alone that came before in the answer (`repeats = "single-turn"`): of 200 texts of 400 tokens 1.1 % of
+//!   the runs of four tokens were repetitions with `gumbel`, as without a mark (1.3 %), and 18.9 % with `score-once`; another model's
+//!   loss does not tell them from unmarked ones; and at temperature 0.7 and top-p 0.95, where this model falls into loops by itself,
+//!   median log10 p was −55.7 instead of −24.4 (`experiments/harness/repeats.toml`).
 //! - **10⁻⁶**: accusations rest on these verdicts; at 1 %, the default elsewhere, a hundred essays give one false accusation.
 //!
 //! ## Power

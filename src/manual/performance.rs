@@ -8,3 +8,11 @@
 //! same step without a mark. `sweet` also computes the entropy of the distribution, `self` tests 40 candidates.
 //!
 #![doc = include_str!("performance.md")]
+//!
+//! ## Decoding beside other engines
+//!
+//! Greedy decoding without a mark, models of random weights, each engine in turn on one machine (`experiments/decode_peers`). One
+//! sequence cannot be decoded faster than memory gives the weights, unless a cache holds them; with eight sequences arithmetic is
+//! what is waited for.
+//!
+#![doc = include_str!("decode_peers.md")]

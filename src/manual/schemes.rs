@@ -38,5 +38,6 @@
 //!
 //! A draw that was seen before gives no new evidence. With `repeats = "score-once"` everything is marked and the scorer
 //! counts each (seed, token) once; with `"single-turn"` a repeated seed is left unmarked and the scorer counts the first
-//! occurrence of each seed. `single-turn` keeps a distortion-free scheme distortion-free within an answer. `all-turns` does the
-//! same and takes the prompt for a part of the answer.
+//! occurrence of each seed. `single-turn` keeps a distortion-free scheme distortion-free within an answer, and is what new profiles
+//! of `gumbel` and `synthid` have; those of the others have `score-once`. `all-turns` does the same as `single-turn` and takes the
+//! prompt for a part of the answer. A profile keeps the rule it was made with.

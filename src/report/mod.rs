@@ -114,6 +114,9 @@ pub enum ReportError {
         /// Why.
         why: String,
     },
+    /// A line-up has p-values that are none.
+    #[error("the line-up cannot be shown; do it again")]
+    LineUp(#[from] crate::stats::StatsError),
 }
 
 impl ReportError {

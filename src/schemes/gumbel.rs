@@ -81,6 +81,10 @@ impl Scheme for Gumbel {
         parameters
     }
 
+    fn skips_repeats(&self) -> bool {
+        true
+    }
+
     fn stage(&self) -> Stage {
         Stage::AfterTruncation
     }

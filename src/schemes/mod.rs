@@ -167,7 +167,8 @@ pub trait Scheme: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Whether the engine leaves repeated draws unmarked unless told otherwise.
+    /// Whether repeated draws are left unmarked unless something else is said: by engines that do so, and by schemes that leave the
+    /// choice to the draw alone, which would choose the same after the same words and fall into loops.
     fn skips_repeats(&self) -> bool {
         false
     }

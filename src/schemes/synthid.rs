@@ -102,6 +102,10 @@ impl Scheme for SynthId {
         ]
     }
 
+    fn skips_repeats(&self) -> bool {
+        true
+    }
+
     fn stage(&self) -> Stage {
         Stage::AfterTruncation
     }

@@ -1,8 +1,9 @@
 //! `attack` as a user runs it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::cli::Home;
+use super::scripted::endpoint;
 
 const TEXT: &str = "The tide was out, and the big boats lay on their sides. Nobody had seen the keeper since Tuesday. It was late.\n";
 
@@ -66,6 +67,67 @@ fn budgets_hold() {
     let row = &rows(&out)[0];
     let [strength, similarity] = ["strength", "similarity"].map(|name| row[name].as_f64().unwrap());
     assert!(similarity >= 0.9 && strength > 0.0 && strength < 0.5, "{row}");
+}
+
+#[test]
+fn neighbours_stand_for_words_of_like_meaning() {
+    let home = Home::new();
+    home.write("a.txt", TEXT);
+    let out =
+        home.ok(&["attack", "synonyms", "a.txt", "--strength", "1", "--neighbours", "bundled"]);
+    let text = rows(&out)[0]["text"].as_str().unwrap().to_owned();
+    let [before, after] = [TEXT.trim_end(), &text].map(|it| it.split(' ').collect::<Vec<_>>());
+    assert_eq!(before.len(), after.len(), "{text}");
+    let changed = before.iter().zip(&after).filter(|(a, b)| a != b).count();
+    assert!(changed >= before.len() / 2, "{text}");
+    home.refused(
+        &["attack", "synonyms", "a.txt", "--neighbours", "no/such/model"],
+        &["no/such/model"],
+    );
+}
+
+#[test]
+fn a_model_says_passages_in_other_words() {
+    let home = Home::new();
+    home.write("a.txt", format!("{} And a fourth.\n", TEXT.trim_end()));
+    // An endpoint that follows its instruction to the letter.
+    let shouting = endpoint(|_, asked| {
+        let messages = asked["messages"].as_array().unwrap();
+        assert_eq!(messages[0], json!({"role": "system", "content": "Shout."}));
+        let passage = messages[1]["content"].as_str().unwrap().to_uppercase();
+        let message = json!({"role": "assistant", "content": passage});
+        let choice = json!({"index": 0, "message": message, "finish_reason": "stop"});
+        (200, json!({"id": "x", "object": "chat.completion", "model": "m", "choices": [choice]}))
+    });
+    let ask = |strength: &str| {
+        let with = ["--with", &shouting, "--instruction", "Shout.", "--strength", strength];
+        let out = home.ok(&[&["attack", "paraphrase", "a.txt"], &with[..]].concat());
+        rows(&out)[0]["text"].as_str().unwrap().to_owned()
+    };
+    let whole = std::fs::read_to_string(home.path("a.txt")).unwrap();
+    assert_eq!(ask("1"), whole.to_uppercase());
+    assert_eq!(ask("0"), whole);
+    let half = ask("0.5");
+    assert!(half != whole && half != whole.to_uppercase(), "{half}");
+    // A budget of similarity: none of it is left for shouting.
+    let with = ["--with", &shouting, "--instruction", "Shout.", "--similarity", "1"];
+    let out = home.ok(&[&["attack", "paraphrase", "a.txt", "--strength", "1"], &with[..]].concat());
+    assert_eq!(rows(&out)[0]["text"], whole);
+    // A model of this machine: what the bundled one says makes little sense, but it is another text, and the same again.
+    let local = || {
+        let with = ["--with", "bundled-chat", "--strength", "1", "--format", "text"];
+        home.ok(&[&["attack", "paraphrase", "a.txt"], &with[..]].concat())
+    };
+    let said = local();
+    assert!(!said.trim().is_empty() && said != whole);
+    assert_eq!(local(), said);
+
+    let failing = endpoint(|_, _| (401, json!({"error": {"message": "who are you"}})));
+    let (code, _, err) =
+        home.run(&["attack", "paraphrase", "a.txt", "--with", &failing, "--strength", "1"]);
+    assert!(code == 2 && err.contains("who are you"), "{code} {err}");
+    home.refused(&["attack", "paraphrase", "a.txt"], &["--with"]);
+    home.refused(&["attack", "delete", "a.txt", "--with", "bundled"], &["--with", "delete"]);
 }
 
 #[test]

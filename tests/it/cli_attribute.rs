@@ -1,14 +1,11 @@
 //! `attribute` as a user runs it.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
-use std::thread;
-
 use serde_json::{Value, json};
 
 use super::cli::Home;
 use super::cli_calibrate::{jsonl, marked, paragraphs};
 use super::report::stands_alone;
+use super::scripted::endpoint;
 
 fn tested(home: &Home, arguments: &[&str]) -> Value {
     let (code, out, err) = home.run(&[&["attribute", "run", "--json"], arguments].concat());
@@ -196,7 +193,7 @@ fn likeliest_tokens_are_weighed() {
     // Several likely tokens at each place, of which one is said.
     let pairs = |measured: &Value| measured["pairs"].as_u64().unwrap();
     assert!(pairs(&found["primary"]) > 3 * pairs(&found["beside"][0]), "{found}");
-    let silent = endpoint(|_| said("A text without log-probabilities.", "m"));
+    let silent = endpoint(|_, _| said("A text without log-probabilities.", "m"));
     let found = ask(&silent);
     assert_eq!(found["verdict"], "inconclusive", "{found}");
     assert!(found["warnings"].to_string().contains("6 of 6 answers came without"), "{found}");
@@ -373,40 +370,6 @@ fn the_account_is_named() {
     );
 }
 
-/// An endpoint that answers by a script: the number of the question gives status and body.
-fn endpoint(script: impl Fn(usize) -> (u16, Value) + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    thread::spawn(move || {
-        let mut number = 0;
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut reader = BufReader::new(stream.try_clone().unwrap());
-            let mut head = String::new();
-            while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap_or(0) > 0 {}
-            let length = head
-                .to_ascii_lowercase()
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
-            let mut body = vec![0; length.unwrap_or(0)];
-            reader.read_exact(&mut body).unwrap();
-            let (status, answer) = if head.starts_with("GET") {
-                (200, json!({"object": "list", "data": [{"id": "m", "object": "model"}]}))
-            } else {
-                number += 1;
-                script(number - 1)
-            };
-            let answer = answer.to_string();
-            let _ = write!(
-                stream,
-                "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{answer}",
-                answer.len()
-            );
-        }
-    });
-    address
-}
-
 fn said(text: &str, model: &str) -> (u16, Value) {
     (
         200,
@@ -441,7 +404,7 @@ fn endpoints_that_misbehave_are_never_shown() {
     };
     // As a witness: what a faithful one gives.
     let texts = own.clone();
-    let faithful = endpoint(move |n| said(&texts[n % 24], "m"));
+    let faithful = endpoint(move |n, _| said(&texts[n % 24], "m"));
     let found = ask(&faithful, &["--transcript", "kept.jsonl", "--max-requests", "10"]);
     assert_eq!(found["verdict"], "shown", "{found}");
     assert_eq!(found["counts"]["answers"], 10);
@@ -449,7 +412,7 @@ fn endpoints_that_misbehave_are_never_shown() {
     // The same command goes on where it ended.
     let found = ask(&faithful, &["--transcript", "kept.jsonl"]);
     assert_eq!(found["counts"]["answers"], 24, "{found}");
-    let other = endpoint(|_| said("x", "m"));
+    let other = endpoint(|_, _| said("x", "m"));
     let asked = ["--profile", "own", "--prompts", "prompts.jsonl", "--suspect"];
     refused(
         &home,
@@ -458,13 +421,13 @@ fn endpoints_that_misbehave_are_never_shown() {
     );
 
     let texts = own.clone();
-    let changing = endpoint(move |n| said(&texts[n % 24], if n < 12 { "m" } else { "m-2" }));
+    let changing = endpoint(move |n, _| said(&texts[n % 24], if n < 12 { "m" } else { "m-2" }));
     let found = ask(&changing, &[]);
     assert_eq!(found["verdict"], "inconclusive");
     assert!(reasons(&found).contains("m, m-2"), "{found}");
 
     let texts = human.clone();
-    let limited = endpoint(move |n| {
+    let limited = endpoint(move |n, _| {
         if n % 3 == 0 {
             (429, json!({"error": {"message": "slow down"}}))
         } else {
@@ -478,7 +441,7 @@ fn endpoints_that_misbehave_are_never_shown() {
         "{found}"
     );
 
-    let refusing = endpoint(move |n| {
+    let refusing = endpoint(move |n, _| {
         if n < 5 {
             said("I cannot help with that.", "m")
         } else {
@@ -490,14 +453,14 @@ fn endpoints_that_misbehave_are_never_shown() {
     assert!(found["warnings"].to_string().contains("asking ended early"), "{found}");
 
     let quoting: Vec<String> = human[..20].iter().chain(&own[..4]).cloned().collect();
-    let quoting = endpoint(move |n| said(&quoting[n % 24], "m"));
+    let quoting = endpoint(move |n, _| said(&quoting[n % 24], "m"));
     let found = ask(&quoting, &[]);
     assert_ne!(found["verdict"], "shown", "{found}");
 
-    let silent = endpoint(|_| said("", "m"));
+    let silent = endpoint(|_, _| said("", "m"));
     let found = ask(&silent, &[]);
     assert_eq!(found["verdict"], "inconclusive", "{found}");
-    let closed = endpoint(|_| (401, json!({"error": {"message": "who are you"}})));
+    let closed = endpoint(|_, _| (401, json!({"error": {"message": "who are you"}})));
     refused(&home, &[&asked[..], &[&closed]].concat(), &["no answer", "401"]);
 }
 
@@ -546,6 +509,34 @@ fn results_become_a_page_that_needs_nothing_else() {
     assert!(both.contains("2 tests; none shows training") && both.contains("href=\"#s2\""));
     assert!(!both.contains("<img") && !both.contains("a()'>") && !both.contains('\u{202e}'));
     assert!(both.matches("&lt;/title&gt;").count() >= 16, "{both}");
+
+    // The harness shows it beside what it measures, with a line-up.
+    let row = json!({
+        "suspect": HOSTILE, "truth": "related", "stratum": HOSTILE, "test": "weights", "verdict": "related", "log10_p": -9.0
+    });
+    home.write("lineup.jsonl", format!("{row}\n"));
+    let plan = "texts = 1\nlengths = [20]\nhuman = \"human.jsonl\"\nlineup = \"lineup.jsonl\"\nattributions = [\"hostile.json\"]\n\
+                [[scheme]]\nname = \"kgw\"\nspec = { scheme = \"kgw\" }\n";
+    home.write("plan.toml", plan);
+    home.ok(&["bench", "run", "plan.toml", "-o", "out"]);
+    home.ok(&["bench", "report", "out", "-o", "bench.html", "--tables", "out"]);
+    let page = std::fs::read_to_string(home.path("bench.html")).unwrap();
+    stands_alone(&page);
+    for part in ["1 of 1", "weights", "−9.0", "INCONCLUSIVE", "Copies of models"] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("<img"), "{page}");
+    for table in ["lineup", "attribution"] {
+        let table = std::fs::read_to_string(home.path(&format!("out/{table}.csv"))).unwrap();
+        assert!(table.lines().count() > 1, "{table}");
+    }
+    home.write("plan.toml", plan.replace("lineup.jsonl", "plan.toml"));
+    home.refused(&["bench", "run", "plan.toml", "-o", "out"], &["plan.toml", "line-up"]);
+    let (truth, p) = ("\"truth\":\"related\"", "-9.0");
+    let impossible = row.to_string().replace(truth, "\"truth\":\"independent\"").replace(p, "9.0");
+    home.write("lineup.jsonl", format!("{impossible}\n"));
+    home.write("plan.toml", plan);
+    home.refused(&["bench", "run", "plan.toml", "-o", "out"], &["lineup.jsonl"]);
 }
 
 #[test]

@@ -122,6 +122,34 @@ fn signs_taken_out_take_contexts_with_them() {
     }
 }
 
+/// A plan may bring its own prompts, to be continued or answered, and texts of one way are not those of another.
+#[test]
+fn prompts_are_continued_or_answered() {
+    let home = Home::new();
+    let human = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/human.jsonl");
+    home.write(
+        "asked.jsonl",
+        "{\"prompt\": \"The lamp went out and\"}\n{\"prompt\": \"Bread was dear\"}\n",
+    );
+    let plan = |texts: usize, chat: bool| {
+        home.write("plan.toml", format!(
+            "texts = {texts}\nlengths = [20]\nhuman = {human:?}\nmodel = \"bundled-chat\"\n\
+             prompts = {{ file = \"asked.jsonl\", chat = {chat} }}\n[[scheme]]\nname = \"kgw\"\nspec = {{ scheme = \"kgw\" }}\n"
+        ));
+    };
+    let files = || std::fs::read_dir(home.path("out/texts")).unwrap().count();
+    plan(2, false);
+    home.ok(&["bench", "run", "plan.toml", "-o", "out"]);
+    assert_eq!(files(), 2);
+    plan(2, true);
+    home.ok(&["bench", "run", "plan.toml", "-o", "out"]);
+    assert_eq!(files(), 4);
+    plan(3, true);
+    home.refused(&["bench", "run", "plan.toml", "-o", "out"], &["3 prompts", "2"]);
+    home.write("asked.jsonl", "{\"question\": \"Why?\"}\n");
+    home.refused(&["bench", "run", "plan.toml", "-o", "out"], &["prompts of the plan", "prompt"]);
+}
+
 #[test]
 fn bad_plans_are_refused() {
     let home = Home::new();

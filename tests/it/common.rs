@@ -55,7 +55,7 @@ pub fn written(
     }
     let mut ids = Vec::new();
     let mut model = ToyModel::new(size as usize);
-    generate(&mut model, vec![answer], 1, &mut |_, _| {}, &mut |_, answer| {
+    generate(&mut model, vec![answer], 1, &mut |_, _| Ok(()), &mut |_, answer| {
         ids = answer.ids;
         ControlFlow::Continue(())
     })

@@ -31,7 +31,7 @@ fn write(mark: Option<&Watermark>, tokens: usize, seed: u64) -> Output {
     let ends = Ends::default();
     let answer = Answer::new(&request, mark, &Letters, &ends).unwrap();
     let mut output = None;
-    generate(&mut model, vec![answer], 1, &mut |_, _| {}, &mut |_, answer| {
+    generate(&mut model, vec![answer], 1, &mut |_, _| Ok(()), &mut |_, answer| {
         output = Some(answer);
         ControlFlow::Continue(())
     })

@@ -102,7 +102,7 @@ fn write(
     let ends = Ends { end: Vec::new(), never: (0..never).collect() };
     let answer = Answer::new(&request, mark, &Letters, &ends).unwrap();
     let mut output = None;
-    generate(&mut model, vec![answer], 1, &mut |_, _| {}, &mut |_, answer| {
+    generate(&mut model, vec![answer], 1, &mut |_, _| Ok(()), &mut |_, answer| {
         output = Some(answer);
         ControlFlow::Continue(())
     })

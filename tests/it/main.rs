@@ -87,6 +87,8 @@ mod report;
 mod runs;
 #[cfg(all(feature = "engine", feature = "serve", feature = "tokenizer"))]
 mod scheduler;
+#[cfg(feature = "bundled")]
+mod scripted;
 #[cfg(all(feature = "engine", feature = "tokenizer"))]
 mod segments;
 #[cfg(all(feature = "bundled", feature = "serve", unix))]

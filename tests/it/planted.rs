@@ -145,7 +145,7 @@ fn asked(model: &mut dyn LanguageModel, planting: &Planting, pairs: u32) -> Find
         };
         let answer = Answer::new(&request, None, &tokenizer, &ends).unwrap();
         let mut text = String::new();
-        generate(model, vec![answer], 1, &mut |_, _| {}, &mut |_, output| {
+        generate(model, vec![answer], 1, &mut |_, _| Ok(()), &mut |_, output| {
             text = output.text;
             ControlFlow::Continue(())
         })

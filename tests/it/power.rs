@@ -46,7 +46,7 @@ fn the_bundled_models_marks_are_found() {
         let answers = answers
             .map(|(request, mark)| Answer::new(request, Some(mark), &tokenizer, &ends).unwrap());
         let mut texts = vec![String::new(); 24];
-        generate(&mut model, answers.collect(), 24, &mut |_, _| {}, &mut |index, answer| {
+        generate(&mut model, answers.collect(), 24, &mut |_, _| Ok(()), &mut |index, answer| {
             texts[index] = answer.text;
             ControlFlow::Continue(())
         })

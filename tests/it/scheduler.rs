@@ -90,7 +90,7 @@ fn alone(
     };
     let mut outputs = Vec::new();
     for index in 0..job.n {
-        generate(model, vec![one(index)], 1, &mut |_, _| {}, &mut |_, output| {
+        generate(model, vec![one(index)], 1, &mut |_, _| Ok(()), &mut |_, output| {
             outputs.push(output);
             ControlFlow::Continue(())
         })

@@ -86,7 +86,7 @@ impl Bench {
             Answer::new(request, Some(mark), &self.tokenizer, &ends).unwrap()
         });
         let mut texts = vec![String::new(); count];
-        generate(&mut model, answers.collect(), 24, &mut |_, _| {}, &mut |index, answer| {
+        generate(&mut model, answers.collect(), 24, &mut |_, _| Ok(()), &mut |index, answer| {
             texts[index] = answer.text;
             ControlFlow::Continue(())
         })

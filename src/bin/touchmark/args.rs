@@ -25,7 +25,7 @@ use touchmark::keys::TenantName;
 use touchmark::profile::TokenizerPin;
 use touchmark::profile::import::Tool;
 
-pub use attack::{Attack, AttackFormat};
+pub use attack::{Attack, AttackFormat, Way};
 #[cfg(feature = "engine")]
 pub use attribute::{Attribute, AttributeAction};
 #[cfg(feature = "engine")]
@@ -801,7 +801,7 @@ pub struct ProfileNew {
     /// Key to mark with [default: a new one]
     #[arg(long, value_name = "ID")]
     pub key: Option<String>,
-    /// What counts once [default: as the scheme's engine does it, `score-once` for our own]
+    /// What counts once [default: `single-turn` for gumbel, synthid and engines that do so, else `score-once`]
     #[arg(long, value_enum)]
     pub repeats: Option<Repeats>,
     /// Tokenizer file, or a model that has it [default: the bundled model's]

@@ -9,6 +9,7 @@ use super::escape::Text;
 use super::frame;
 use super::{ReportError, words};
 use crate::bench::Measured;
+use crate::fingerprint::lineup;
 
 pub use tables::bench_tables;
 
@@ -21,10 +22,11 @@ pub fn write_bench(
     date: &str,
     out: &mut impl Write,
 ) -> Result<(), ReportError> {
+    lineup::tables(&measured.lineup)?;
     out.write_all(frame::opening(TITLE).as_bytes())?;
-    let tables = PARTS.map(|part| (part, (part.table)(measured)));
     // A part of which nothing was measured has no rows.
-    let told: Vec<_> = tables.into_iter().filter(|(_, table)| !table.is_empty()).collect();
+    let told = PARTS.map(|part| (part, (part.table)(measured)));
+    let told: Vec<_> = told.into_iter().filter(|(_, table)| !table.is_empty()).collect();
     out.write_all(head(told.iter().map(|(part, _)| part), date).as_bytes())?;
     out.write_all(b"<main>\n")?;
     out.write_all(what(measured).as_bytes())?;
@@ -63,7 +65,7 @@ struct Part {
     table: fn(&Measured) -> String,
 }
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 10] = [
     Part {
         id: "power",
         heading: "How many marked texts are found",
@@ -114,7 +116,8 @@ const PARTS: [Part; 8] = [
         id: "quality",
         heading: "What the texts are like",
         says: "Perplexity is that of the judge; differences are of texts that continue the same prompt, with 1.96 standard errors and a \
-               permutation test.",
+               permutation test. The distance of a scheme's words is the Jensen–Shannon divergence of their frequencies from those of \
+               unmarked texts, beside its mean when the texts of a prompt change sides at random.",
         pictures: |_| Ok(Vec::new()),
         table: tables::quality,
     },
@@ -124,6 +127,21 @@ const PARTS: [Part; 8] = [
         says: "On the machine above, and nowhere else. Texts that an earlier run had written were not timed.",
         pictures: |_| Ok(Vec::new()),
         table: tables::cost,
+    },
+    Part {
+        id: "lineup",
+        heading: "Copies of models, and others",
+        says: "Suspects of which it is known whether they descend from the reference, and how many of them each test calls related, with \
+               Clopper and Pearson's 95 % intervals.",
+        pictures: |_| Ok(Vec::new()),
+        table: tables::lineup,
+    },
+    Part {
+        id: "attribution",
+        heading: "Models that learnt from marked text",
+        says: "Whether a suspect shows that it was trained on text with a mark. Not shown is not innocent.",
+        pictures: |_| Ok(Vec::new()),
+        table: tables::attribution,
     },
 ];
 

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::bench::{Level, Measured, PowerRow};
+use crate::attribution::Setting;
+use crate::bench::{Distance, Level, Measured, PowerRow};
+use crate::fingerprint::lineup::{self, Truth};
 use crate::report::escape::Text;
 use crate::report::frame::{self, Column};
 use crate::report::words;
+use crate::stats::Rate;
 
 /// A table: columns, and cells as text.
 struct Table {
@@ -235,6 +238,9 @@ pub(super) fn quality(measured: &Measured) -> String {
         "perplexity#",
         "loss minus unmarked#",
         "p of difference#",
+        "distance in bits#",
+        "by chance#",
+        "p of distance#",
         "distinct tokens#",
         "pairs#",
         "triples#",
@@ -243,6 +249,9 @@ pub(super) fn quality(measured: &Measured) -> String {
     let mut table = Table::new("Quality", head);
     for row in &measured.results.quality {
         let [one, two, three] = row.mean.distinct.map(|share| words::number(share, 3));
+        let distance = |of: fn(&Distance) -> f64| {
+            row.distance.as_ref().map_or_else(String::new, |it| words::number(of(it), 4))
+        };
         table.rows.push(vec![
             row.scheme.clone(),
             row.sampling.clone(),
@@ -251,6 +260,9 @@ pub(super) fn quality(measured: &Measured) -> String {
                 format!("{} ± {}", words::number(mean, 3), words::number(margin, 3))
             }),
             row.p_of_difference.map_or_else(String::new, |p| words::number(p, 4)),
+            distance(|it| it.bits),
+            distance(|it| it.by_chance),
+            distance(|it| it.p),
             one,
             two,
             three,
@@ -281,6 +293,79 @@ pub(super) fn cost(measured: &Measured) -> String {
             number(row.scored_per_second),
         ]);
     }
+    table.html()
+}
+
+pub(super) fn lineup(measured: &Measured) -> String {
+    let head = names([
+        "test",
+        "kind",
+        "truth",
+        "called RELATED#",
+        "95 % interval#",
+        "median log10 p#",
+        "smallest#",
+    ]);
+    let mut table = Table::new("Line-up", head);
+    let p = |p: Option<f64>| p.map_or_else(|| "–".to_owned(), |p| words::number(p, 1));
+    // The page is refused before where p-values are none.
+    for test in lineup::tables(&measured.lineup).unwrap_or_default() {
+        let row = |name: &str, truth: &str, rate: &Rate, median, smallest| {
+            let (low, high) = (percent(rate.interval.low), percent(rate.interval.high));
+            let called = format!("{} of {}", rate.hits, rate.trials);
+            let [name, truth] = [name, truth].map(str::to_owned);
+            vec![
+                test.test.clone(),
+                name,
+                truth,
+                called,
+                format!("{low}–{high}"),
+                p(median),
+                p(smallest),
+            ]
+        };
+        for (rate, truth) in
+            [(&test.found, Truth::Related), (&test.false_alarms, Truth::Independent)]
+        {
+            table
+                .rows
+                .extend(rate.as_ref().map(|rate| row("all", truth.words(), rate, None, None)));
+        }
+        table.rows.extend(test.strata.iter().map(|it| {
+            row(&it.name, it.truth.words(), &it.related, it.median_log10_p, it.smallest_log10_p)
+        }));
+    }
+    table.html()
+}
+
+pub(super) fn attribution(measured: &Measured) -> String {
+    let head = names([
+        "suspect",
+        "base",
+        "mark",
+        "setting",
+        "pairs#",
+        "log10 p, corrected#",
+        "asked#",
+        "verdict",
+    ]);
+    let mut table = Table::new("Attribution", head);
+    table.rows.extend(measured.attributions.iter().map(|it| {
+        let setting = match it.setting {
+            Setting::Open => "open",
+            Setting::Closed => "closed",
+        };
+        vec![
+            it.suspect.clone(),
+            it.base.clone().unwrap_or_default(),
+            format!("{}, {}", it.mark.profile, it.mark.scheme),
+            setting.to_owned(),
+            words::count(it.primary.pairs),
+            words::number(it.judged.log10_p_corrected, 1),
+            words::number(it.judged.threshold_log10_p, 1),
+            it.judged.verdict.words().to_owned(),
+        ]
+    }));
     table.html()
 }
 
@@ -332,7 +417,7 @@ pub fn bench_tables(measured: &Measured) -> Vec<(String, String)> {
                 &format!("{},{},{},{}\n", quoted(&row.scheme), row.detector, row.tokens, level(it));
         }
     }
-    let mut quality = "scheme,sampling,tokens,loss,distinct_1,distinct_2,distinct_3,repetition,loss_difference,margin,p_of_difference\n".to_owned();
+    let mut quality = "scheme,sampling,tokens,loss,distinct_1,distinct_2,distinct_3,repetition,loss_difference,margin,p_of_difference,distance,by_chance,p_of_distance\n".to_owned();
     for row in &results.quality {
         let [one, two, three] = row.mean.distinct;
         let (difference, margin) = row.loss_difference.map_or_else(
@@ -340,8 +425,11 @@ pub fn bench_tables(measured: &Measured) -> Vec<(String, String)> {
             |(mean, margin)| (mean.to_string(), margin.to_string()),
         );
         let p = row.p_of_difference.map_or_else(String::new, |p| p.to_string());
+        let distance = row
+            .distance
+            .map_or_else(|| ",,".to_owned(), |it| format!("{},{},{}", it.bits, it.by_chance, it.p));
         quality += &format!(
-            "{},{},{},{},{one},{two},{three},{},{difference},{margin},{p}\n",
+            "{},{},{},{},{one},{two},{three},{},{difference},{margin},{p},{distance}\n",
             quoted(&row.scheme),
             quoted(&row.sampling),
             row.tokens,
@@ -361,12 +449,45 @@ pub fn bench_tables(measured: &Measured) -> Vec<(String, String)> {
             }
         }
     }
+    let mut lineup = "suspect,kind,truth,test,verdict,log10_p,queries\n".to_owned();
+    for it in &measured.lineup {
+        let (p, queries) = (it.log10_p, it.queries);
+        lineup += &format!(
+            "{},{},{},{},{},{},{}\n",
+            quoted(&it.suspect),
+            quoted(&it.stratum),
+            it.truth.words(),
+            quoted(&it.test),
+            it.verdict.words(),
+            p.map_or_else(String::new, |p| p.to_string()),
+            queries.map_or_else(String::new, |queries| queries.to_string()),
+        );
+    }
+    let mut attribution =
+        "suspect,base,profile,scheme,setting,pairs,log10_p,log10_p_corrected,threshold_log10_p,verdict\n".to_owned();
+    for it in &measured.attributions {
+        attribution += &format!(
+            "{},{},{},{},{:?},{},{},{},{},{}\n",
+            quoted(&it.suspect),
+            quoted(it.base.as_deref().unwrap_or_default()),
+            quoted(&it.mark.profile),
+            it.mark.scheme,
+            it.setting,
+            it.primary.pairs,
+            it.judged.log10_p,
+            it.judged.log10_p_corrected,
+            it.judged.threshold_log10_p,
+            it.judged.verdict.words()
+        );
+    }
     [
         ("power", power),
         ("size", size),
         ("calibration", calibration),
         ("quality", quality),
         ("stealing", stealing),
+        ("lineup", lineup),
+        ("attribution", attribution),
     ]
     .into_iter()
     .filter(|(_, table)| table.lines().nth(1).is_some())

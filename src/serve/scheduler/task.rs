@@ -93,7 +93,7 @@ impl Task {
     pub(super) fn abort(&mut self) -> Result<Vec<Writer>, GenerateError> {
         for writer in &mut self.writers {
             writer.answer.abort()?;
-            let text = writer.answer.take_text().to_owned() + &writer.answer.take_rest();
+            let text = writer.answer.take_text().to_owned();
             if !text.is_empty() {
                 let (index, ids, logprobs) = (writer.index, Vec::new(), Vec::new());
                 let marked = writer.answer.marked();
@@ -124,10 +124,7 @@ impl Writer {
 
     fn grown(&mut self) -> Event {
         self.advanced = false;
-        let mut text = self.answer.take_text().to_owned();
-        if self.answer.finish_reason().is_some() {
-            text += &self.answer.take_rest();
-        }
+        let text = self.answer.take_text().to_owned();
         Event::Step {
             index: self.index,
             ids: self.answer.ids().last().copied().into_iter().collect(),

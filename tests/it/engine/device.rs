@@ -321,10 +321,16 @@ fn answers(model: &mut dyn LanguageModel, spec: Option<&Spec>) -> Vec<Output> {
         (0..).zip([(50, 1.0), (0, 0.0), (5, 0.7), (0, 1.0)]).map(request).collect();
     let begin = |request| Answer::new(request, mark.as_ref(), &Letters, &ends).unwrap();
     let mut outputs = vec![None; requests.len()];
-    generate(model, requests.iter().map(begin).collect(), 3, &mut |_, _| {}, &mut |i, output| {
-        outputs[i] = Some(output);
-        ControlFlow::Continue(())
-    })
+    generate(
+        model,
+        requests.iter().map(begin).collect(),
+        3,
+        &mut |_, _| Ok(()),
+        &mut |i, output| {
+            outputs[i] = Some(output);
+            ControlFlow::Continue(())
+        },
+    )
     .unwrap();
     outputs.into_iter().map(Option::unwrap).collect()
 }

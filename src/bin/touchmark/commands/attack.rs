@@ -5,12 +5,17 @@ use std::path::Path;
 
 use anyhow::Context;
 use serde::Serialize;
-use touchmark::attack::{Attacked, Budget, Materials, Thesaurus, chrf};
+use touchmark::attack::{Attack, Attacked, Budget, Materials, Thesaurus, chrf};
 use touchmark::corpus::{Content, Document};
 
 use super::detect::{Out, documents, in_order, threads};
-use crate::args::{self, AttackFormat, Global};
+use crate::args::{self, AttackFormat, Global, Way};
 use crate::output::{self, Exit};
+#[cfg(feature = "engine")]
+use writer::Writer;
+
+#[cfg(feature = "engine")]
+mod writer;
 
 /// A text that was edited.
 #[derive(Serialize)]
@@ -28,15 +33,8 @@ struct Edited<'a> {
 }
 
 pub fn run(global: &Global, args: &args::Attack) -> anyhow::Result<Exit> {
-    let other = args.other.as_deref().map(read).transpose()?.unwrap_or_default();
-    let own = match &args.thesaurus {
-        Some(path) => Thesaurus::parse(&read(path)?).with_context(|| path.display().to_string())?,
-        None => Thesaurus::bundled().clone(),
-    };
-    let materials = Materials { other: &other, thesaurus: &own, segments: args.segments };
     let budget = Budget { strength: args.strength, similarity: args.similarity };
-    // What is wrong with the settings is wrong for every text.
-    args.way.check(budget, &materials)?;
+    let editor = Editor::new(global, args, budget)?;
     let mut out = BufWriter::new(Out::new(args.output.as_deref())?);
     let bar = output::progress(global.no_progress || global.quiet, None, "documents")?;
     let (mut written, mut failed) = (0_u64, 0_u64);
@@ -45,8 +43,7 @@ pub fn run(global: &Global, args: &args::Attack) -> anyhow::Result<Exit> {
         let Content::Text(text) = &document.content else {
             anyhow::bail!("{}: attacks edit texts, not token ids", document.id)
         };
-        let seed = seed_of(args.seed, number);
-        let attacked = args.way.within(text, budget, &materials, seed, chrf);
+        let attacked = editor.edit(text, budget, seed_of(args.seed, number));
         let attacked = attacked.with_context(|| document.id.clone())?;
         Ok((document, attacked))
     };
@@ -72,6 +69,78 @@ pub fn run(global: &Global, args: &args::Attack) -> anyhow::Result<Exit> {
     anyhow::ensure!(written > 0, "no text could be edited ({failed} failed)");
     out.into_inner().map_err(IntoInnerError::into_error)?.finish()?;
     Ok(if failed > 0 { Exit::Partial } else { Exit::Done })
+}
+
+/// What edits texts.
+enum Editor {
+    Edits {
+        attack: Attack,
+        other: String,
+        thesaurus: Thesaurus,
+        segments: usize,
+    },
+    #[cfg(feature = "engine")]
+    Paraphrases(Writer),
+}
+
+impl Editor {
+    /// What is wrong with the settings is wrong for every text, and refused here.
+    fn new(global: &Global, args: &args::Attack, budget: Budget) -> anyhow::Result<Self> {
+        budget.check()?;
+        match args.way {
+            Way::Edit(attack) => Self::edits(global, args, budget, attack),
+            #[cfg(feature = "engine")]
+            Way::Paraphrase => Ok(Self::Paraphrases(Writer::open(global, args)?)),
+        }
+    }
+
+    fn edits(
+        global: &Global,
+        args: &args::Attack,
+        budget: Budget,
+        attack: Attack,
+    ) -> anyhow::Result<Self> {
+        #[cfg(feature = "engine")]
+        anyhow::ensure!(
+            args.with.is_none(),
+            "--with names what writes paraphrases; {} asks nobody: leave it out",
+            attack.name()
+        );
+        let other = args.other.as_deref().map(read).transpose()?.unwrap_or_default();
+        let (thesaurus, segments) = (words(global, args)?, args.segments);
+        let materials = Materials { other: &other, thesaurus: &thesaurus, segments };
+        attack.check(budget, &materials)?;
+        Ok(Self::Edits { attack, other, thesaurus, segments })
+    }
+
+    fn edit(&self, text: &str, budget: Budget, seed: u64) -> anyhow::Result<Attacked> {
+        match self {
+            Self::Edits { attack, other, thesaurus, segments } => {
+                let materials = Materials { other, thesaurus, segments: *segments };
+                Ok(attack.within(text, budget, &materials, seed, chrf)?)
+            }
+            #[cfg(feature = "engine")]
+            Self::Paraphrases(writer) => writer.paraphrase(text, budget, seed),
+        }
+    }
+}
+
+/// Words of like meaning, of a file.
+pub fn thesaurus(path: &Path) -> anyhow::Result<Thesaurus> {
+    Thesaurus::parse(&read(path)?).with_context(|| path.display().to_string())
+}
+
+fn words(global: &Global, args: &args::Attack) -> anyhow::Result<Thesaurus> {
+    #[cfg(feature = "engine")]
+    if let Some(model) = &args.neighbours {
+        return crate::models::neighbours(global, model);
+    }
+    #[cfg(not(feature = "engine"))]
+    let _ = global;
+    match &args.thesaurus {
+        Some(path) => thesaurus(path),
+        None => Ok(Thesaurus::bundled().clone()),
+    }
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {

@@ -75,7 +75,7 @@ fn write(
     };
     let answer = Answer::new(&request, watermark, &model.tokenizer, &model.ends)?;
     let mut text = None;
-    generate(model.lm.as_mut(), vec![answer], 1, &mut |_, _| {}, &mut |_, answer| {
+    generate(model.lm.as_mut(), vec![answer], 1, &mut |_, _| Ok(()), &mut |_, answer| {
         text = Some(answer.text);
         ControlFlow::Continue(())
     })?;

@@ -298,11 +298,17 @@ impl<'a> Writer<'a> {
             "writing",
         )?;
         let mut failed = Ok(());
-        generate(lm.as_mut(), answers, self.args.batch, &mut |_, _| {}, &mut |index, answer| {
-            bar.inc(1);
-            failed = self.row(&jobs[index], &answer, file.as_mut());
-            if failed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
+        generate(
+            lm.as_mut(),
+            answers,
+            self.args.batch,
+            &mut |_, _| Ok(()),
+            &mut |index, answer| {
+                bar.inc(1);
+                failed = self.row(&jobs[index], &answer, file.as_mut());
+                if failed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            },
+        )?;
         bar.finish_and_clear();
         failed?;
         Ok(Exit::Done)
@@ -320,7 +326,10 @@ impl<'a> Writer<'a> {
             lm.as_mut(),
             vec![answer],
             1,
-            &mut |_, text| written = show(text),
+            &mut |_, answer| {
+                written = show(answer.take_text());
+                Ok(())
+            },
             &mut |_, answer| {
                 summary = self.summary(&answer);
                 ControlFlow::Continue(())

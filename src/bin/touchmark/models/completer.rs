@@ -188,7 +188,7 @@ impl Local {
             answer = answer.with_logprobs(usize::from(top).min(MOST_LOGPROBS))?;
         }
         let mut written = None;
-        generate(lm.as_mut(), vec![answer], 1, &mut |_, _| {}, &mut |_, output| {
+        generate(lm.as_mut(), vec![answer], 1, &mut |_, _| Ok(()), &mut |_, output| {
             written = Some(output);
             std::ops::ControlFlow::Continue(())
         })?;

@@ -15,6 +15,8 @@ mod hub;
 #[cfg(feature = "engine")]
 mod load;
 #[cfg(feature = "engine")]
+mod neighbours;
+#[cfg(feature = "engine")]
 mod tensors;
 #[cfg(feature = "engine")]
 mod text;
@@ -26,6 +28,8 @@ pub use completer::open;
 pub use hub::settings as hub_settings;
 #[cfg(feature = "engine")]
 pub use load::{Loading, Model, Templates, file_hash, load, source, weights_hash};
+#[cfg(feature = "engine")]
+pub use neighbours::neighbours;
 #[cfg(feature = "engine")]
 pub use tensors::tensors;
 #[cfg(feature = "engine")]

@@ -4,7 +4,7 @@ mod asked;
 mod marked;
 mod plan;
 mod read;
-mod report;
+pub mod report;
 mod show;
 mod tested;
 

@@ -32,11 +32,14 @@ impl Folder {
     ) -> anyhow::Result<Self> {
         let path = path.join("texts");
         fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        let common = json!({
+        let mut common = json!({
             "form": 1, "seed": plan.seed, "texts": plan.texts, "prompt_tokens": plan.prompt_tokens, "tokens": plan.longest(),
             "model": made_with.model.blake3, "tokenizer": made_with.tokenizer, "human": made_with.human,
             "human_field": plan.human_field,
         });
+        if let Some(prompts) = &plan.prompts {
+            common["prompts"] = json!([made_with.prompts, prompts.field, prompts.chat]);
+        }
         let hidden = global.no_progress || global.quiet;
         Ok(Self { path, common, count: plan.texts, hidden, bar: None })
     }

@@ -1,17 +1,23 @@
 //! `touchmark bench run`: from a plan to results.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use touchmark::bench::{Bench, Machine, MadeWith, Measured, Plan, Weights};
+use touchmark::attack::Thesaurus;
+use touchmark::attribution::Attribution;
+use touchmark::bench::{Bench, Machine, MadeWith, Measured, Plan, PromptsPlan, Weights};
 use touchmark::corpus::{Content, Fields, Reading, documents, sources};
+use touchmark::fingerprint::lineup::{Row, tables};
 use touchmark::lm::LanguageModel;
-use touchmark::tokens::Tokenize;
+use touchmark::tokenizer::Message;
+use touchmark::tokens::{TokenId, Tokenize};
 
 use super::kept::Folder;
 use super::table;
 use crate::args::{BenchRun, Global};
+use crate::commands::attack::thesaurus;
+use crate::commands::{attribute, fingerprint::lineup};
 use crate::interrupt;
 use crate::models::{self, Model};
 use crate::output::Exit;
@@ -24,7 +30,8 @@ pub fn run(global: &Global, args: &BenchRun) -> anyhow::Result<Exit> {
     let plan: Plan = toml::from_str(&text).with_context(named)?;
     plan.check().with_context(named)?;
     let beside = args.plan.parent().unwrap_or_else(|| Path::new(""));
-    let (human, human_hash) = human(&beside.join(&plan.human), &plan.human_field)?;
+    let (human, human_hash) = texts(&beside.join(&plan.human), &plan.human_field)
+        .context("the human text of the plan")?;
     if let Some(wanted) = &plan.human_blake3 {
         ensure!(
             wanted.eq_ignore_ascii_case(&human_hash),
@@ -32,8 +39,17 @@ pub fn run(global: &Global, args: &BenchRun) -> anyhow::Result<Exit> {
             plan.human
         );
     }
+    let (lineup, attributions) = beside_it(&plan, beside)?;
     let loader = Loader { global, args, beside };
+    let thesaurus = loader.thesaurus(&plan)?;
     let (mut model, model_name) = loader.load(&plan.model)?;
+    let (prompts, prompts_hash) = plan
+        .prompts
+        .as_ref()
+        .map(|prompts| loader.prompts(prompts, &model))
+        .transpose()
+        .context("the prompts of the plan")?
+        .unzip();
     let mut judge = plan.judge.as_deref().map(|name| loader.load(name)).transpose()?;
     let made_with = MadeWith {
         model: model_name,
@@ -41,6 +57,7 @@ pub fn run(global: &Global, args: &BenchRun) -> anyhow::Result<Exit> {
         tokenizer: model.tokenizer.hash().to_string(),
         human: human_hash,
         human_texts: human.len(),
+        prompts: prompts_hash,
     };
     let mut folder = Folder::open(global, &args.output, &plan, &made_with)?;
     let judge = judge.as_mut().map(|(judge, _)| {
@@ -52,6 +69,8 @@ pub fn run(global: &Global, args: &BenchRun) -> anyhow::Result<Exit> {
         tokenizer: &model.tokenizer,
         judge,
         human: &human,
+        prompts: prompts.as_deref(),
+        thesaurus: &thesaurus,
     };
     interrupt::end_cleanly(
         "; the texts written so far are kept, and the same command goes on".to_owned(),
@@ -65,18 +84,33 @@ pub fn run(global: &Global, args: &BenchRun) -> anyhow::Result<Exit> {
         made_with,
         machine: here(global),
         results,
+        lineup,
+        attributions,
     };
     whole_file::write_json(&args.output.join("results.json"), &measured)?;
     std::io::stdout().write_all(table::summary(&measured.results).as_bytes())?;
     Ok(Exit::Done)
 }
 
+/// What other commands found, to stand beside what is measured here.
+fn beside_it(plan: &Plan, beside: &Path) -> anyhow::Result<(Vec<Row>, Vec<Attribution>)> {
+    let mut rows = Vec::new();
+    if let Some(path) = &plan.lineup {
+        rows = lineup::rows(&beside.join(path))?;
+        // Some rows are of no line-up that could be shown.
+        tables(&rows).with_context(|| path.clone())?;
+    }
+    let results = plan.attributions.iter();
+    let results = results.map(|path| attribute::report::read(&beside.join(path)));
+    Ok((rows, results.collect::<anyhow::Result<_>>()?))
+}
+
 /// Most texts that are read: a shard of a web corpus has hundreds of thousands.
 const MOST_TEXTS: usize = 10_000;
 
 /// The first texts of a file, and the hash of all of it.
-fn human(path: &Path, field: &str) -> anyhow::Result<(Vec<String>, String)> {
-    let hash = models::file_hash(path).context("the human text of the plan")?.to_hex().to_string();
+fn texts(path: &Path, field: &str) -> anyhow::Result<(Vec<String>, String)> {
+    let hash = models::file_hash(path)?.to_hex().to_string();
     let mut texts = Vec::new();
     let fields = Fields { text: field.to_owned(), ..Fields::default() };
     let reading = Reading { fields, ..Reading::default() };
@@ -89,7 +123,7 @@ fn human(path: &Path, field: &str) -> anyhow::Result<(Vec<String>, String)> {
     Ok((texts, hash))
 }
 
-/// Loads the models of a plan.
+/// Loads what a plan names. Paths are meant from the plan's folder.
 struct Loader<'a> {
     global: &'a Global,
     args: &'a BenchRun,
@@ -97,10 +131,42 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    /// A model, and its name with the hash of its weights. A path is meant from the plan's folder.
+    /// A model's path, or its name where there is no such path.
+    fn place(&self, model: &str) -> PathBuf {
+        let beside = Some(self.beside.join(model)).filter(|path| path.exists());
+        beside.unwrap_or_else(|| model.into())
+    }
+
+    /// The words of like meaning that a plan names, or the short list.
+    fn thesaurus(&self, plan: &Plan) -> anyhow::Result<Thesaurus> {
+        match (&plan.neighbours, &plan.thesaurus) {
+            (Some(model), _) => models::neighbours(self.global, &self.place(model)),
+            (None, Some(path)) => thesaurus(&self.beside.join(path)),
+            (None, None) => Ok(Thesaurus::bundled().clone()),
+        }
+    }
+
+    /// What a model reads of each prompt, and the hash of their file.
+    fn prompts(
+        &self,
+        plan: &PromptsPlan,
+        model: &Model,
+    ) -> anyhow::Result<(Vec<Vec<TokenId>>, String)> {
+        let (texts, hash) = texts(&self.beside.join(&plan.file), &plan.field)?;
+        let Model { tokenizer, begin, chat, .. } = model;
+        let read = |text: &String| -> anyhow::Result<Vec<TokenId>> {
+            if plan.chat {
+                let asked = Message { role: "user".to_owned(), content: text.clone() };
+                return Ok(tokenizer.encode_prompt(&chat.render(&[asked])?)?);
+            }
+            Ok([begin.as_slice(), &tokenizer.encode(text)?.ids].concat())
+        };
+        Ok((texts.iter().map(read).collect::<anyhow::Result<_>>()?, hash))
+    }
+
+    /// A model, and its name with the hash of its weights.
     fn load(&self, name: &str) -> anyhow::Result<(Model, Weights)> {
-        let beside = Some(self.beside.join(name)).filter(|path| path.exists());
-        let path = beside.unwrap_or_else(|| name.into());
+        let path = self.place(name);
         let revision = self.args.loading.revision.as_deref();
         let (place, chat) = models::named(self.global, &path, revision)?;
         let loading = models::Loading {

@@ -14,9 +14,9 @@ pub fn summary(results: &Results) -> String {
             row.median_tokens.map_or_else(|| "more than read".to_owned(), |it| it.to_string());
         vec![row.scheme.clone(), row.sampling.clone(), median, share(row.reached.rate)]
     });
-    let head =
-        ["scheme", "sampling", "perplexity", "loss − unmarked", "p", "distinct 1/2/3", "repeated"];
-    table(&mut out, "Quality", &results.quality, head.map(str::to_owned).to_vec(), |row| {
+    let head = "scheme|sampling|perplexity|loss − unmarked|p|distance (by chance), bits|p|distinct 1/2/3|repeated";
+    let head = head.split('|').map(str::to_owned).collect();
+    table(&mut out, "Quality", &results.quality, head, |row| {
         let [one, two, three] = row.mean.distinct;
         vec![
             row.scheme.clone(),
@@ -25,6 +25,9 @@ pub fn summary(results: &Results) -> String {
             row.loss_difference
                 .map_or(String::new(), |(mean, margin)| format!("{mean:+.3} ± {margin:.3}")),
             row.p_of_difference.map_or(String::new(), |p| format!("{p:.4}")),
+            row.distance
+                .map_or(String::new(), |it| format!("{:.4} ({:.4})", it.bits, it.by_chance)),
+            row.distance.map_or(String::new(), |it| format!("{:.3}", it.p)),
             format!("{one:.3}/{two:.3}/{three:.3}"),
             share(row.mean.repetition),
         ]

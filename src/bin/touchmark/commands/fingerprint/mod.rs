@@ -4,7 +4,7 @@ mod check_plant;
 mod compare;
 mod derive;
 mod enroll;
-mod lineup;
+pub mod lineup;
 mod plant;
 pub mod planting;
 mod probe;

@@ -40,8 +40,8 @@ pub fn run(global: &Global, args: &args::Profile) -> anyhow::Result<Exit> {
 fn create(global: &Global, store: &Store, new: &ProfileNew) -> anyhow::Result<Profile> {
     let scheme = scheme(&new.scheme, &new.parameters)?;
     let repeats = match new.repeats {
-        None if scheme.scheme().skips_repeats() => Repeats::SingleTurn,
-        None | Some(args::Repeats::ScoreOnce) => Repeats::ScoreOnce,
+        None => Repeats::usual(&scheme),
+        Some(args::Repeats::ScoreOnce) => Repeats::ScoreOnce,
         Some(args::Repeats::SingleTurn) => Repeats::SingleTurn,
         Some(args::Repeats::AllTurns) => Repeats::AllTurns,
     };

@@ -15,6 +15,7 @@ use touchmark::fingerprint::{Finding, Verdict, weights};
 
 use self::manifest::{Manifest, Suspect};
 use self::rows::Rows;
+pub use self::rows::read as rows;
 use crate::args::{Global, fingerprint::Lineup};
 use crate::commands::bundle::folder::secret_leaves;
 use crate::interrupt;

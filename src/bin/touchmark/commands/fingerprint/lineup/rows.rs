@@ -10,6 +10,20 @@ use touchmark::fingerprint::lineup::Row;
 use super::manifest::Manifest;
 use crate::interrupt;
 
+/// Rows that a line-up wrote.
+pub fn read(path: &Path) -> anyhow::Result<Vec<Row>> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse(path, &text)
+}
+
+fn parse(path: &Path, text: &str) -> anyhow::Result<Vec<Row>> {
+    let rows = text.lines().map(serde_json::from_str);
+    rows.collect::<Result<_, _>>().with_context(|| {
+        format!("{} holds other rows than those of a line-up; choose another file", path.display())
+    })
+}
+
 /// Rows in memory, and in a file where one was asked for.
 pub struct Rows {
     rows: Vec<Row>,
@@ -27,13 +41,7 @@ impl Rows {
         file.read_to_string(&mut text).with_context(failed)?;
         // A line that was cut is found again.
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        let rows = text[..whole].lines().map(serde_json::from_str);
-        let rows = rows.collect::<Result<_, _>>().with_context(|| {
-            format!(
-                "{} holds other rows than those of a line-up; choose another file",
-                path.display()
-            )
-        })?;
+        let rows = parse(path, &text[..whole])?;
         file.set_len(whole as u64).with_context(failed)?;
         file.seek(SeekFrom::End(0)).with_context(failed)?;
         Ok(Self { rows, file: Some(file) })

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use touchmark::fingerprint::lineup::{Stratum, TestTable, Truth};
+use touchmark::fingerprint::lineup::{Stratum, TestTable};
 use touchmark::stats::Rate;
 
 use crate::output;
@@ -55,10 +55,7 @@ fn line(out: &mut impl Write, name: &str, rate: Option<&Rate>) -> io::Result<()>
 }
 
 fn row(out: &mut impl Write, stratum: &Stratum) -> io::Result<()> {
-    let truth = match stratum.truth {
-        Truth::Related => "related",
-        Truth::Independent => "independent",
-    };
+    let truth = stratum.truth.words();
     let called = format!("{}/{}", stratum.related.hits, stratum.related.trials);
     let p = |p: Option<f64>| p.map_or_else(|| "–".to_owned(), output::log10_p);
     writeln!(

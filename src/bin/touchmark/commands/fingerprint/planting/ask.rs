@@ -43,7 +43,7 @@ pub fn answers(
     let begun = requests.iter().map(|request| Answer::new(request, None, &*tokenizer, &*ends));
     let begun = begun.collect::<Result<Vec<_>, _>>()?;
     let mut found: Vec<Option<Output>> = requests.iter().map(|_| None).collect();
-    generate(lm.as_mut(), begun, AT_ONCE, &mut |_, _| {}, &mut |at, output| {
+    generate(lm.as_mut(), begun, AT_ONCE, &mut |_, _| Ok(()), &mut |at, output| {
         found[at] = Some(output);
         ControlFlow::Continue(())
     })?;
