@@ -29,21 +29,39 @@ EXPERIMENTS = {
         "cp target/while_writing/results.json experiments/harness/while_writing.json",
         "cargo run --release -- bench run experiments/harness/repeats.toml -o target/repeats --threads 1",
         "cp target/repeats/results.json experiments/harness/repeats.json",
+        "cargo run --release -- bench run experiments/harness/small.toml -o target/small --threads 1",
+        "cp target/small/results.json experiments/harness/small.json",
     ]),
     "corpus_fdr": (30, "crates' sources in ~/.cargo", [
         "python3 experiments/corpus_fdr/documents.py > target/documents.jsonl",
         f"{EXAMPLE} corpus_fdr -- target/documents.jsonl",
     ]),
+    "throughput": (10, None, [
+        "python3 experiments/corpus_fdr/documents.py --volume 200000 --volume-output target/volume.jsonl > target/documents.jsonl",
+        f"{EXAMPLE} throughput -- target/volume.jsonl",
+    ]),
     "serve_load": (15, None, [f"{EXAMPLE} serve_load -- throughput"]),
+    "serve_detection": (30, None, [
+        "cargo build --release",
+        "python3 experiments/serve_detection/run.py --answers 2000 --out experiments/serve_detection/results.json",
+    ]),
     "interop": (10, "network", ["cargo build --release", "python3 experiments/interop/run.py"]),
     "interop_speed": (15, "network", ["cargo bench --no-run", "python3 experiments/interop/run.py --speed"]),
     "peers": (20, "network", ["cargo build --release --bins --example peers_read", "python3 experiments/peers/run.py"]),
+    "decode_peers": (30, "network", [
+        "cargo build --release --example decode_peers",
+        "python3 experiments/decode_peers/run.py",
+    ]),
     "attribution_null": (20, "TOUCHMARK_MODELS", [f"{EXAMPLE} attribution_null"]),
     "distillation": (180, "TOUCHMARK_MODELS", ["experiments/distillation/students.sh target/students"]),
     "served_lineage": (40, "TOUCHMARK_MODELS", [
         f"{EXAMPLE} fingerprint_models -- target/tiny",
         "python3 experiments/served_lineage/run.py --models $TOUCHMARK_MODELS --tiny target/tiny"
         " --out experiments/served_lineage/results.json",
+    ]),
+    "served_identity": (40, "TOUCHMARK_MODELS", [
+        "cargo build --release",
+        "python3 experiments/served_identity/run.py --models $TOUCHMARK_MODELS --out experiments/served_identity/results.json",
     ]),
 }
 TABLES = ["python3 experiments/tables.py", "python3 paper/generate.py"]

@@ -1,4 +1,4 @@
-"""Writes the tables of the manual (src/manual/power.md, key_spread.md, peer_rates.md) and of the README from the experiments' results.
+"""Writes the tables of the manual (src/manual/power.md, key_spread.md, peer_rates.md, decode_peers.md) and of the README from the experiments' results.
 Run after an experiment: python3 experiments/tables.py. No number in them is typed by hand."""
 
 import json
@@ -55,5 +55,6 @@ before, rest = readme.read_text().split("<!-- power -->\n", 1)
 after = rest.split("<!-- /power -->", 1)[1]
 chosen = ["kgw h=2 (default)", "unigram", "sweet 0.9 nats", "gumbel h=4", "synthid m=30"]
 readme.write_text(before + "<!-- power -->\n" + power(rows, chosen) + "<!-- /power -->" + after)
+(manual / "decode_peers.md").write_text((root / "decode_peers/results.md").read_text())
 key_spread()
 peer_rates()

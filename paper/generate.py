@@ -230,10 +230,16 @@ def signs():
 
 def quality():
     usual = harness()["quality"]
-    single = [row for row in read("harness/repeats.json")["results"]["quality"] if "single-turn" in row["scheme"]]
+    # What the first file has by default stands in the second under another name.
+    repeats = read("harness/repeats.json")
+    rules = {scheme["name"]: scheme["repeats"] for scheme in repeats["plan"]["scheme"]}
+    once = [
+        row | {"scheme": f"{row['scheme']}, score-once"}
+        for row in repeats["results"]["quality"] if rules.get(row["scheme"]) == "score-once"
+    ]
     # Those of one sampling stand together, in the order of the first file.
     samplings = list(dict.fromkeys(row["sampling"] for row in usual))
-    measured = sorted([*usual, *single], key=lambda row: samplings.index(row["sampling"]))
+    measured = sorted([*usual, *once], key=lambda row: samplings.index(row["sampling"]))
     rows = []
     for row in measured:
         mean = row["mean"]
@@ -243,9 +249,10 @@ def quality():
             "" if difference is None else f"${difference[0]:+.3f} \\pm {difference[1]:.3f}$",
             "" if row["p_of_difference"] is None else f"{row['p_of_difference']:.4f}",
             f"{mean['distinct'][1]:.3f}", percent(mean["repetition"]),
+            *(["", ""] if (far := row.get("distance")) is None else [f"{far['bits']:.4f} ({far['by_chance']:.4f})", f"{far['p']:.3f}"]),
         ])
-    head = ["scheme", "sampling", "perplexity", "loss $-$ unmarked", "$p$", "distinct pairs", "repeated"]
-    return table("llrrrrr", head, rows)
+    head = ["scheme", "sampling", "perplexity", "loss $-$ unmarked", "$p$", "distinct pairs", "repeated", "divergence", "$p$"]
+    return table("llrrrrrrr", head, rows)
 
 
 def stealing():
@@ -353,6 +360,16 @@ def serving():
     return table("lrrrr", ["writing", "streams", "unmarked, tokens/s", "marked", "ratio (median of rounds)"], rows)
 
 
+def decode():
+    def cells(row):
+        speeds = (row.get(side) for side in ("touchmark", "transformers", "llama.cpp", "limit"))
+        told = ("--" if speed is None else counted(round(speed)) if speed >= 10 else f"{speed:.1f}" for speed in speeds)
+        return [row["model"].upper(), tex(row["form"]), str(row["batch"]), *told]
+
+    rows = [cells(row) for row in read("decode_peers/results.json")["rows"] if row["threads"] == 1]
+    return table("llrrrrr", ["model", "weights", "sequences", "Touchmark", "transformers", "llama.cpp", "limit of memory"], rows)
+
+
 def numbers():
     """Numbers in the text, as commands."""
     power_rows = read("power/results.json")
@@ -414,7 +431,7 @@ PARTS = {
     "numbers": numbers, "power": power, "power-picture": power_picture, "calibration": calibration, "key-spread": key_spread,
     "interop": interop, "peers": peers, "robustness": robustness, "signs": signs, "quality": quality, "stealing": stealing, "human": human,
     "radioactivity": radioactivity, "radioactivity-picture": radioactivity_picture, "corpus": corpus, "lineup": lineup,
-    "recovery": recovery, "serving": serving,
+    "recovery": recovery, "serving": serving, "decode": decode,
 }
 
 
